@@ -1,0 +1,85 @@
+// The catalog: a fold over the audit log. No table holds state; what runs and artifacts there are
+// is what the records say. The checkpoint (logs/catalog.idx) saves a job's or a backend's reading
+// the whole log again; it can be thrown away at any time and proves nothing.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/audit_record.h"
+
+namespace immbackup {
+
+struct ErrorText {
+    std::string code;  // error_code_name()
+    std::string message;
+    std::string detail;
+    std::string hint;
+};
+
+struct RunEntry {
+    std::string run;
+    std::string requested;  // times as in the records, empty: not reached
+    std::string started;
+    std::string finished;
+    std::string state;  // requested, running, good, failed, cancelled
+    std::string trigger;
+    std::string actor;
+    std::uint64_t artifacts = 0;
+    std::uint64_t bytes = 0;
+    std::optional<ErrorText> error;
+    bool open() const { return state == "requested" || state == "running"; }
+};
+
+struct ArtifactEntry {
+    std::string artifact;  // stem
+    std::string run;
+    std::string database;  // empty for globals
+    bool globals = false;
+    std::string tier;
+    std::string taken;  // the upper bound of the snapshot's time
+    std::string retain_until;
+    std::uint64_t size = 0;
+    std::uint64_t sql_size = 0;
+    std::uint64_t rows = 0;
+    std::string sha256;
+    std::string seal;
+    std::string state;      // good, missing, corrupt: as last found by a verification
+    std::string verified;   // time of the last verification that found it good, or empty
+    std::uint64_t seq = 0;  // of its artifact_sealed record
+};
+
+struct Catalog {
+    std::string instance;
+    std::uint64_t offset = 0;  // bytes of the log folded so far; always at the start of a line
+    std::uint64_t head_seq = 0;
+    std::string head_hash = std::string(kZeroHash);
+    std::uint64_t bad_lines = 0;  // lines that could not be read; verify_audit says which and why
+    std::map<std::string, RunEntry> runs;            // by id
+    std::map<std::string, ArtifactEntry> artifacts;  // by stem
+    std::string last_run;                            // the greatest run id seen
+    std::string last_success;                        // time the last good run finished, or empty
+    std::string last_success_run;
+    std::optional<ErrorText> last_error;  // of the newest failed or cancelled run
+    std::string last_error_run;
+    std::map<std::string, std::string> settings;  // as last recorded
+
+    // Folds one whole line (without its newline; `bytes` it takes with it). Never throws for bad
+    // content: a line or body it cannot use is counted in bad_lines and otherwise passed over.
+    void apply_line(std::string_view line, std::uint64_t bytes);
+    void apply(const AuditRecord& record);
+};
+
+// Checkpoint text: a first line "immbackup-catalog 1 <offset> <seq> <head hash> <sha256 of the
+// rest>", then one JSON object. from_checkpoint returns nothing for anything that is not exactly
+// that, larger than kMaxCheckpoint, or of another format number: then the log is folded from its
+// beginning.
+inline constexpr std::size_t kMaxCheckpoint = 256 * 1024 * 1024;
+std::string catalog_to_checkpoint(const Catalog& catalog);
+std::optional<Catalog> catalog_from_checkpoint(std::string_view text);
+
+}  // namespace immbackup

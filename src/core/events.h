@@ -1,0 +1,47 @@
+// The events of the audit log and the fields of their bodies: the vocabulary that the writers
+// (jobs, command line), the fold (core/catalog.h) and docs/formats.md share. Every body is a JSON
+// object; a field in [brackets] may be absent. `error` is {"code","message","detail","hint"}.
+//
+//   instance_created   instance, version, host
+//   worker_started     version, server_version, pid, state ("ready" | "misconfigured"), [problem],
+//   [hint] worker_stopped     pid, reason settings_changed   at ("start" | "reload"), changes
+//   {name: {"from", "to"}}, settings {all, name: text} run_requested      run, trigger ("manual" |
+//   "schedule" | "cli"), actor, [databases [..]] run_started        run, pid, host, boot_id,
+//   monotonic_ms, version, databases [..], globals artifact_sealed    run, artifact, [database],
+//   globals, tier, taken, retain_until, size, sql_size,
+//                      rows, tables, sha256, seal, started, finished, warnings [..]
+//   artifact_failed    run, [database], globals, error
+//   run_finished       run, artifacts, bytes, sql_bytes, rows, seconds, warnings [..]
+//   run_failed         run, artifacts, bytes, seconds, error, failed [{"database", "error"}]
+//   run_cancelled      run, artifacts, bytes, seconds, error, remaining [..]
+//   sweep              removed [{"file","bytes"}], completed [stems], foreign [files]
+//   artifact_verified  artifact, result ("good" | "missing" | "corrupt"), [sha256], [problem],
+//   [seconds] audit_verified     records, head, result ("sound" | "broken"), [first_bad_seq],
+//   [problem] restore_finished   artifact, target, host, port, rows, seconds, left_out [..]
+//   restore_failed     artifact, target, host, port, error
+//   log_torn           offset, bytes, sha256
+//
+// times are format_time() texts; sizes are bytes; databases are names.
+#pragma once
+
+namespace immbackup::event {
+
+inline constexpr const char* kInstanceCreated = "instance_created";
+inline constexpr const char* kWorkerStarted = "worker_started";
+inline constexpr const char* kWorkerStopped = "worker_stopped";
+inline constexpr const char* kSettingsChanged = "settings_changed";
+inline constexpr const char* kRunRequested = "run_requested";
+inline constexpr const char* kRunStarted = "run_started";
+inline constexpr const char* kArtifactSealed = "artifact_sealed";
+inline constexpr const char* kArtifactFailed = "artifact_failed";
+inline constexpr const char* kRunFinished = "run_finished";
+inline constexpr const char* kRunFailed = "run_failed";
+inline constexpr const char* kRunCancelled = "run_cancelled";
+inline constexpr const char* kSweep = "sweep";
+inline constexpr const char* kArtifactVerified = "artifact_verified";
+inline constexpr const char* kAuditVerified = "audit_verified";
+inline constexpr const char* kRestoreFinished = "restore_finished";
+inline constexpr const char* kRestoreFailed = "restore_failed";
+inline constexpr const char* kLogTorn = "log_torn";
+
+}  // namespace immbackup::event

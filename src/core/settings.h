@@ -1,0 +1,109 @@
+// The only list of immbackup's settings. The module makes GUCs of it, the command line its
+// flags and environment, the documentation its reference table (`immbackup settings --markdown`).
+// Everything is text until resolve_settings() makes a Settings of it: one parser, one validator,
+// used by the check hooks, the job and the command line alike.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace immbackup {
+
+enum class SettingType { string, integer, boolean, enumeration };
+enum class SettingContext { postmaster, sighup };  // as PostgreSQL's GucContext
+
+struct SettingDefinition {
+    const char* name;  // without the prefix "immbackup."
+    SettingType type;
+    const char* default_value;  // the text of the default
+    int min;                    // integers only
+    int max;
+    const char* unit;     // "", "s", "ms": integers only; as PostgreSQL's GUC_UNIT_*
+    const char* choices;  // enumerations only: comma separated
+    const char*
+        environment;  // environment variables in order of precedence, comma separated; "" none
+    SettingContext context;
+    bool superuser_only;      // names a program, a path or a file: GUC_SUPERUSER_ONLY
+    const char* summary;      // one sentence, for pg_settings and --help
+    const char* description;  // further sentences, for the documentation
+};
+
+// In the order of the documentation.
+std::span<const SettingDefinition> setting_definitions();
+const SettingDefinition* find_setting(std::string_view name);
+
+// Why `value` cannot be the value of `definition`: a sentence for the error detail. Nothing where
+// it can. Pure but for the time zone database.
+std::optional<std::string> setting_problem(const SettingDefinition& definition,
+                                           std::string_view value);
+
+// The value that the environment gives a setting, and the variable it comes from. An empty
+// variable is an unset one. TZ counts for `timezone` only where it names a zone ("" and
+// ":/file" and POSIX rules do not). `lookup` is getenv in production.
+using EnvironmentLookup = std::function<const char*(const char*)>;
+struct EnvironmentValue {
+    std::string variable;
+    std::string value;
+};
+std::optional<EnvironmentValue> setting_from_environment(const SettingDefinition& definition,
+                                                         const EnvironmentLookup& lookup);
+// Reasons in the environment itself that forbid any run, such as DB_PASSWORD being set: message
+// and hint. (Values that are merely invalid are found by setting_problem.)
+struct EnvironmentProblem {
+    std::string message;
+    std::string hint;
+};
+std::optional<EnvironmentProblem> environment_problem(const EnvironmentLookup& lookup);
+
+enum class GlobalsMode { automatic, on, off };
+
+struct Compression {
+    int level = 1;  // gzip: 1 to 3 by ISA-L where the platform has it, 4 to 9 by zlib
+};
+
+// The typed values. Fields are named as the settings.
+struct Settings {
+    std::string schedule;
+    std::string timezone;
+    std::string directory;
+    std::string host;      // empty: this server's own socket (the scheduler fills it in)
+    std::string port;      // empty: this server's own port
+    std::string username;  // empty: libpq's default
+    std::vector<std::string> databases;  // empty: every connectable one
+    std::string password_file;           // empty: none
+    Compression compression;
+    GlobalsMode dump_globals = GlobalsMode::automatic;
+    std::vector<std::string> pg_dump_options;
+    int run_timeout = 0;             // seconds, 0: none
+    int stall_timeout = 0;           // seconds without a byte from pg_dump, 0: none
+    int lock_wait_timeout = 0;       // seconds pg_dump waits for a table lock, 0: for ever
+    int nice = 0;                    // 0 to 19
+    int retention_days = -1;         // -1: unset
+    int retention_hourly_days = -1;  // -1: unset, falls back to retention_days, then to 2
+
+    bool globals_wanted() const {
+        return dump_globals == GlobalsMode::on ||
+               (dump_globals == GlobalsMode::automatic && databases.empty());
+    }
+    int effective_hourly_days() const;
+};
+
+// Name to text; settings that are absent take their default. Throws Error(config) with the first
+// setting that is invalid: "invalid value for setting \"immbackup.nice\": \"99\"".
+using SettingTexts = std::map<std::string, std::string, std::less<>>;
+Settings resolve_settings(const SettingTexts& texts);
+
+// Splits an argument list as a POSIX shell would, with quotes and backslashes but without any
+// expansion: `--exclude-table-data='log "x"' -v`. Nothing where a quote is not closed.
+std::optional<std::vector<std::string>> split_arguments(std::string_view text);
+// Splits a comma separated list of SQL identifiers as PostgreSQL's SplitIdentifierString does,
+// except that case is kept: `app, "odd,name"`. Nothing where it is malformed.
+std::optional<std::vector<std::string>> split_names(std::string_view text);
+
+}  // namespace immbackup

@@ -1,0 +1,58 @@
+// backup_audit.jsonl: the file, its lock, its append-only flag and its reserve.
+#pragma once
+
+#include <functional>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "core/audit_record.h"
+#include "core/catalog.h"
+#include "io/fd.h"
+#include "store/layout.h"
+
+namespace immbackup {
+
+class AuditLog {
+  public:
+    // Opens, creates where missing (mode 0600, append-only flag where possible; the first record is
+    // `instance_created`), brings the catalog up to date from checkpoint and tail. Records a torn
+    // last line as `log_torn`. Error(audit) where the log cannot be read or written.
+    AuditLog(Layout layout, std::string origin);
+
+    // Appends one record under the file lock with one write and fdatasync, after folding what
+    // others appended meanwhile. Returns it with seq and hash. Error(audit) (or no_space) where it
+    // is not durable. `body` is a JSON object on one line; other than ASCII is escaped by the
+    // caller (body_text).
+    AuditRecord append(const char* event, const std::string& body);
+    // The state after the last append or refresh. Not for use while another thread appends.
+    const Catalog& catalog() const { return catalog_; }
+    void refresh();
+    // Writes logs/catalog.idx (temporary file, rename); failure to do so is not an error.
+    void save_checkpoint();
+    bool append_only() const { return append_only_; }
+
+  private:
+    void create();
+    void fold_tail();
+    Layout layout_;
+    std::string origin_;
+    Fd fd_;
+    bool append_only_ = false;
+    Catalog catalog_;
+};
+
+// Reads the catalog without ever writing or locking: checkpoint where it fits the log, then the
+// tail. Bounded and safe on any content: what server processes use. An absent log is an empty
+// catalog. `interrupt` is called now and then, and may throw.
+Catalog read_catalog(const Layout& layout, const std::function<void()>& interrupt = {});
+
+// Calls `each` for the records with seq > after_seq, in order, until it returns false; lines that
+// cannot be read come as nullptr with their problem. Bounded memory.
+using RecordSink = std::function<bool(const AuditRecord* record, std::uint64_t offset,
+                                      const std::string& problem)>;
+void read_audit(const Layout& layout, std::uint64_t after_seq, const RecordSink& each);
+
+ChainReport verify_audit_log(const Layout& layout, const std::function<void()>& interrupt = {});
+
+}  // namespace immbackup

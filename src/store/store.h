@@ -1,0 +1,73 @@
+// The local store: where artifacts come to be, are sealed, and are found again. An interface,
+// because a second store (another OS user's, see docs/architecture.md) does the same by other
+// means.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/manifest.h"
+#include "core/seal_level.h"
+#include "io/cancel.h"
+#include "io/file.h"
+#include "store/layout.h"
+
+namespace immbackup {
+
+// An artifact being written. Dropping it discards what was written.
+class StagedArtifact {
+  public:
+    virtual ~StagedArtifact() = default;
+    virtual void write(std::span<const std::byte> bytes) = 0;  // hashes as it goes
+    // fsync, then the file is read back from the device (page cache dropped) and hashed again:
+    // Error(corrupt) where the digests differ.
+    virtual void prove(const CancelToken& cancel) = 0;
+    virtual std::uint64_t size() const = 0;
+    virtual std::string sha256() const = 0;  // after prove()
+};
+
+struct SweepReport {
+    struct Removed {
+        std::string file;
+        std::uint64_t bytes = 0;
+    };
+    std::vector<Removed> removed;  // from incoming/, and unsealed leftovers of a publication
+    std::vector<std::string>
+        completed;                     // stems whose publication was finished (sealing, recording)
+    std::vector<std::string> foreign;  // files that are none of ours: reported, never touched
+    bool empty() const { return removed.empty() && completed.empty() && foreign.empty(); }
+};
+
+class Store {
+  public:
+    virtual ~Store() = default;
+    virtual const Layout& layout() const = 0;
+    // What publish() will reach, found out by trying on a file of its own.
+    virtual SealLevel seal_level() = 0;
+    virtual std::unique_ptr<StagedArtifact> stage(const std::string& stem) = 0;
+    // Artifact, checksum file, manifest, in this order, never over a name; folder fsynced; all
+    // three sealed at the level that the manifest states (Error(permission) and nothing published
+    // otherwise).
+    virtual void publish(std::unique_ptr<StagedArtifact> staged, const Manifest& manifest) = 0;
+    // Leftovers of processes that died. Call with the directory lock held. `known` says whether the
+    // audit log has the stem as sealed: a complete one it does not know is completed, not removed.
+    virtual SweepReport sweep(const std::vector<std::string>& known) = 0;
+    // Stems with a manifest, in order of name.
+    virtual std::vector<std::string> list() const = 0;
+    virtual Manifest read_manifest(const std::string& stem) const = 0;  // not_found, corrupt
+    virtual Fd open_artifact(const std::string& stem) const = 0;
+    virtual SealLevel seal_of(const std::string& stem) const = 0;  // the weakest of the three files
+};
+
+// The plain store in a directory of this OS user. Makes the folders (mode 0700) where they are
+// missing; Error(config) with the command that helps as hint where the root is missing or not
+// usable.
+std::unique_ptr<Store> open_local_store(const std::string& directory);
+// The same check alone, without changing anything: why the directory cannot be used.
+std::optional<Error> directory_problem(const std::string& directory);
+
+}  // namespace immbackup
