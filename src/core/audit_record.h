@@ -43,10 +43,11 @@ std::optional<AuditRecord> parse_audit_line(std::string_view line, std::string& 
 
 // Walks a log from its beginning, line by line, in constant memory.
 //
-// A torn line (a write cut off by a power failure) cannot be removed from an append-only file. It
-// stays, and the next record, `log_torn`, names its offset, length and SHA-256 and chains to the
-// last whole record: such a line is not a break. One at the very end, not yet followed by a
-// `log_torn`, is reported as `torn_tail`.
+// What a write cut off by a power failure left cannot be removed from an append-only file. It
+// stays, and the next record, `log_torn`, names its offset, length and SHA-256 (everything between
+// the last whole record and the newline before the `log_torn` record) and chains to the last whole
+// record: that is not a break. A last line without newline, not yet followed by a `log_torn`, is a
+// `torn_tail`.
 struct ChainReport {
     std::uint64_t records = 0;  // whole, well chained records
     std::uint64_t head_seq = 0;
@@ -61,6 +62,9 @@ struct ChainReport {
     bool sound() const { return problem.empty(); }
 };
 
+// The body of a log_torn record, byte for byte.
+std::string torn_body(std::uint64_t offset, std::uint64_t bytes, std::string_view sha256);
+
 class ChainVerifier {
   public:
     // `line` without its newline; `terminated` is false for a last line without newline.
@@ -71,15 +75,16 @@ class ChainVerifier {
 
   private:
     struct Pending {
-        std::uint64_t offset;
-        std::uint64_t bytes;
-        std::string sha256;
+        std::uint64_t offset = 0;
+        std::uint64_t bytes = 0;
+        Sha256 digest;
         std::string why;
+        bool terminated = false;
     };
     void fail(std::uint64_t offset, std::string why);
 
     ChainReport report_;
-    std::optional<Pending> pending_;  // a bad line that a log_torn record may yet explain
+    std::optional<Pending> pending_;  // bad lines that a log_torn record may yet explain
 };
 
 }  // namespace immbackup

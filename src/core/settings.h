@@ -94,10 +94,14 @@ struct Settings {
     int effective_hourly_days() const;
 };
 
-// Name to text; settings that are absent take their default. Throws Error(config) with the first
-// setting that is invalid: "invalid value for setting \"immbackup.nice\": \"99\"".
+// Name to text; settings that are absent take their default. An empty timezone becomes "UTC".
+// Throws Error(config) with the first setting that is invalid: "invalid value for setting
+// \"immbackup.nice\": \"99\"".
 using SettingTexts = std::map<std::string, std::string, std::less<>>;
 Settings resolve_settings(const SettingTexts& texts);
+
+// The reference table of docs/configuration.md, in the order of the definitions.
+std::string settings_markdown();
 
 // Splits an argument list as a POSIX shell would, with quotes and backslashes but without any
 // expansion: `--exclude-table-data='log "x"' -v`. Nothing where a quote is not closed.

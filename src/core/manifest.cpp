@@ -1,0 +1,287 @@
+#include "core/manifest.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/digest.h"
+#include "core/error.h"
+#include "core/names.h"
+
+namespace immbackup {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json database_json(const DatabaseProperties& database) {
+    Json settings = Json::array();
+    for (const auto& entry : database.settings) {
+        settings.push_back({{"role", entry.role}, {"setting", entry.setting}});
+    }
+    Json out{{"name", database.name},
+             {"owner", database.owner},
+             {"encoding", database.encoding},
+             {"locale_provider", database.locale_provider},
+             {"collate", database.collate},
+             {"ctype", database.ctype},
+             {"locale", database.locale},
+             {"icu_rules", database.icu_rules},
+             {"size", database.size},
+             {"connection_limit", database.connection_limit},
+             {"comment", database.comment},
+             {"settings", std::move(settings)},
+             {"grants", nullptr}};
+    if (database.has_grants) {
+        Json grants = Json::array();
+        for (const auto& grant : database.grants) {
+            grants.push_back({{"grantee", grant.grantee},
+                              {"privilege", grant.privilege},
+                              {"grantable", grant.grantable}});
+        }
+        out["grants"] = std::move(grants);
+    }
+    return out;
+}
+
+// Reads members with errors that name them: "member \"server.version\" is missing".
+class Reader {
+  public:
+    Reader(const Json& json, std::string path) : json_(json), path_(std::move(path)) {
+        if (!json_.is_object()) {
+            throw bad(path_.empty() ? "the document" : path_, "is not an object");
+        }
+    }
+
+    template <typename T>
+    void get(const char* name, T& out) const {
+        const Json& value = member(name);
+        try {
+            check_number<T>(value, name);
+            out = value.get<T>();
+        } catch (const nlohmann::json::exception&) {
+            throw bad(full(name), "has the wrong type");
+        }
+    }
+
+    void get(const char* name, Time& out) const {
+        std::string text;
+        get(name, text);
+        const auto time = parse_time(text);
+        if (!time) {
+            throw bad(full(name), "is not a time");
+        }
+        out = *time;
+    }
+
+    Reader object(const char* name) const { return {member(name), full(name)}; }
+
+    const Json& array(const char* name) const {
+        const Json& value = member(name);
+        if (!value.is_array()) {
+            throw bad(full(name), "is not an array");
+        }
+        return value;
+    }
+
+    const Json& member(const char* name) const {
+        const auto found = json_.find(name);
+        if (found == json_.end()) {
+            throw bad(full(name), "is missing");
+        }
+        return *found;
+    }
+
+    static Error bad(const std::string& where, const char* what) {
+        return {ErrorCode::corrupt, fmt::format("the manifest is not usable: {} {}", where, what)};
+    }
+
+  private:
+    // nlohmann would convert -1 to a huge size and 1.5 to 1 without a word.
+    template <typename T>
+    void check_number(const Json& value, const char* name) const {
+        if constexpr (std::is_same_v<T, std::uint64_t>) {
+            if (!value.is_number_unsigned()) {
+                throw bad(full(name), "is not a whole number of zero or more");
+            }
+        } else if constexpr (std::is_same_v<T, int> || std::is_same_v<T, std::int64_t>) {
+            if (!value.is_number_integer()) {
+                throw bad(full(name), "is not a whole number");
+            }
+        }
+    }
+    std::string full(const char* name) const {
+        return path_.empty()
+                   ? fmt::format("\"{}\"", name)
+                   : fmt::format("\"{}.{}\"", std::string_view(path_).substr(1, path_.size() - 2),
+                                 name);
+    }
+
+    const Json& json_;
+    std::string path_;
+};
+
+DatabaseProperties read_database(const Reader& in) {
+    DatabaseProperties out;
+    in.get("name", out.name);
+    in.get("owner", out.owner);
+    in.get("encoding", out.encoding);
+    in.get("locale_provider", out.locale_provider);
+    in.get("collate", out.collate);
+    in.get("ctype", out.ctype);
+    in.get("locale", out.locale);
+    in.get("icu_rules", out.icu_rules);
+    in.get("size", out.size);
+    in.get("connection_limit", out.connection_limit);
+    in.get("comment", out.comment);
+    for (const Json& entry : in.array("settings")) {
+        const Reader setting(entry, "\"database.settings\"");
+        setting.get("role", out.settings.emplace_back().role);
+        setting.get("setting", out.settings.back().setting);
+    }
+    out.has_grants = !in.member("grants").is_null();
+    if (out.has_grants) {
+        for (const Json& entry : in.array("grants")) {
+            const Reader grant(entry, "\"database.grants\"");
+            DatabaseGrant& added = out.grants.emplace_back();
+            grant.get("grantee", added.grantee);
+            grant.get("privilege", added.privilege);
+            grant.get("grantable", added.grantable);
+        }
+    }
+    return out;
+}
+
+Manifest read_manifest(const Json& json) {
+    const Reader in(json, "");
+    int format = 0;
+    in.get("format", format);
+    if (format > kManifestFormat) {
+        throw Error(
+            ErrorCode::version,
+            fmt::format("the manifest has format {}, newer than this version reads", format), {},
+            "Use the version of immbackup that wrote it, or a newer one.");
+    }
+    Manifest out;
+    in.get("artifact", out.artifact);
+    in.get("run", out.run);
+    in.get("globals", out.globals);
+    if (!out.globals) {
+        out.database = read_database(in.object("database"));
+    }
+    const Reader server = in.object("server");
+    server.get("version", out.server.version);
+    server.get("version_num", out.server.version_num);
+    server.get("system_identifier", out.server.system_identifier);
+    server.get("host", out.server.host);
+    server.get("port", out.server.port);
+    server.get("in_recovery", out.server.in_recovery);
+    in.get("pg_dump_version", out.pg_dump_version);
+    in.get("pg_dump_arguments", out.pg_dump_arguments);
+    in.get("psql_required", out.psql_required);
+    in.get("started", out.started);
+    in.get("finished", out.finished);
+    in.get("snapshot_after", out.snapshot_after);
+    in.get("snapshot_before", out.snapshot_before);
+    in.get("size", out.size);
+    in.get("sql_size", out.sql_size);
+    in.get("sha256", out.sha256);
+    in.get("compression", out.compression);
+    in.get("compressor", out.compressor);
+    for (const Json& entry : in.array("tables")) {
+        const Reader table(entry, "\"tables\"");
+        TableContent& added = out.tables.emplace_back();
+        table.get("name", added.name);
+        table.get("rows", added.rows);
+        table.get("bytes", added.bytes);
+    }
+    in.get("rows", out.rows);
+    in.get("large_objects", out.large_objects);
+    in.get("large_object_bytes", out.large_object_bytes);
+    in.get("role_passwords", out.role_passwords);
+    in.get("tier", out.tier);
+    in.get("retain_until", out.retain_until);
+    in.get("seal", out.seal);
+    in.get("audit_seq", out.audit_seq);
+    in.get("audit_hash", out.audit_hash);
+    in.get("instance", out.instance);
+    in.get("immbackup_version", out.immbackup_version);
+    in.get("warnings", out.warnings);
+    if (!is_sha256_hex(out.sha256)) {
+        throw Reader::bad("\"sha256\"", "is not a SHA-256 digest");
+    }
+    if (!parse_stem(out.artifact)) {
+        throw Reader::bad("\"artifact\"", "is not the name of an artifact");
+    }
+    return out;
+}
+
+}  // namespace
+
+std::string manifest_to_json(const Manifest& manifest) {
+    Json tables = Json::array();
+    for (const auto& table : manifest.tables) {
+        tables.push_back({{"name", table.name}, {"rows", table.rows}, {"bytes", table.bytes}});
+    }
+    const Json json{
+        {"format", kManifestFormat},
+        {"artifact", manifest.artifact},
+        {"run", manifest.run},
+        {"instance", manifest.instance},
+        {"globals", manifest.globals},
+        {"database", manifest.globals ? Json(nullptr) : database_json(manifest.database)},
+        {"server",
+         {{"version", manifest.server.version},
+          {"version_num", manifest.server.version_num},
+          {"system_identifier", manifest.server.system_identifier},
+          {"host", manifest.server.host},
+          {"port", manifest.server.port},
+          {"in_recovery", manifest.server.in_recovery}}},
+        {"pg_dump_version", manifest.pg_dump_version},
+        {"pg_dump_arguments", manifest.pg_dump_arguments},
+        {"psql_required", manifest.psql_required},
+        {"started", format_time(manifest.started)},
+        {"finished", format_time(manifest.finished)},
+        {"snapshot_after", format_time(manifest.snapshot_after)},
+        {"snapshot_before", format_time(manifest.snapshot_before)},
+        {"size", manifest.size},
+        {"sql_size", manifest.sql_size},
+        {"sha256", manifest.sha256},
+        {"compression", manifest.compression},
+        {"compressor", manifest.compressor},
+        {"rows", manifest.rows},
+        {"large_objects", manifest.large_objects},
+        {"large_object_bytes", manifest.large_object_bytes},
+        {"role_passwords", manifest.role_passwords},
+        {"tier", manifest.tier},
+        {"retain_until", format_time(manifest.retain_until)},
+        {"seal", manifest.seal},
+        {"audit_seq", manifest.audit_seq},
+        {"audit_hash", manifest.audit_hash},
+        {"immbackup_version", manifest.immbackup_version},
+        {"warnings", manifest.warnings},
+        {"tables", std::move(tables)},
+    };
+    return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Manifest manifest_from_json(std::string_view text) {
+    if (text.size() > kMaxManifestSize) {
+        throw Error(ErrorCode::corrupt, "the manifest is not usable: it is larger than one may be");
+    }
+    // Nesting deeper than any manifest has is refused before it costs memory.
+    constexpr int kMaxDepth = 8;
+    const auto depth_guard = [](int depth, Json::parse_event_t, Json&) {
+        if (depth > kMaxDepth) {
+            throw Error(ErrorCode::corrupt, "the manifest is not usable: it is nested too deeply");
+        }
+        return true;
+    };
+    const Json json = Json::parse(text, depth_guard, false);
+    if (json.is_discarded()) {
+        throw Error(ErrorCode::corrupt, "the manifest is not usable: it is not JSON");
+    }
+    return read_manifest(json);
+}
+
+}  // namespace immbackup

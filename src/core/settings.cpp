@@ -1,0 +1,304 @@
+// Checking and resolving of setting values.
+
+#include "core/settings.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "core/dump_options.h"
+#include "core/error.h"
+#include "core/schedule.h"
+
+namespace immbackup {
+
+namespace {
+
+constexpr std::size_t kMaxValueLength = 8192;
+constexpr std::size_t kMaxDatabaseName = 63;
+
+bool has_control_character(std::string_view text) {
+    return std::any_of(text.begin(), text.end(),
+                       [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; });
+}
+
+std::string lower(std::string_view text) {
+    std::string out(text);
+    std::transform(out.begin(), out.end(), out.begin(), [](char c) {
+        return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    });
+    return out;
+}
+
+std::optional<long> whole_number(std::string_view text) {
+    long value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size() || text.empty()) {
+        return std::nullopt;
+    }
+    return value;
+}
+
+// "10min" for a setting in seconds, as PostgreSQL reads it: ms, s, min, h, d.
+std::optional<long> number_with_unit(std::string_view text, std::string_view unit) {
+    const auto digits_end = text.find_first_not_of("-0123456789");
+    auto value = whole_number(text.substr(0, digits_end));
+    if (!value || digits_end == std::string_view::npos) {
+        return value;
+    }
+    if (unit != "s") {
+        return std::nullopt;
+    }
+    std::string_view suffix = text.substr(digits_end);
+    suffix.remove_prefix(std::min(suffix.find_first_not_of(' '), suffix.size()));
+    constexpr std::array<std::pair<std::string_view, long>, 4> kUnits{
+        {{"s", 1}, {"min", 60}, {"h", 3600}, {"d", 86400}}};
+    for (const auto& [name, seconds] : kUnits) {
+        if (suffix == name && *value < 1'000'000'000L && *value > -1'000'000'000L) {
+            return *value * seconds;
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<int> compression_level(std::string_view value) {
+    if (value == "gzip") {
+        return 1;
+    }
+    for (const std::string_view prefix : {"gzip:level=", "gzip:", ""}) {
+        if (value.starts_with(prefix)) {
+            const auto level = whole_number(value.substr(prefix.size()));
+            if (level && *level >= 1 && *level <= 9) {
+                return static_cast<int>(*level);
+            }
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<std::string> integer_problem(const SettingDefinition& d, std::string_view value) {
+    const auto number = number_with_unit(value, d.unit);
+    if (!number) {
+        return fmt::format(
+            "\"{}\" is not a whole number{}.", value,
+            std::string_view(d.unit) == "s" ? " of seconds, or a number with s, min, h or d" : "");
+    }
+    if (*number < d.min || *number > d.max) {
+        return fmt::format("{} is outside the valid range from {} to {}.", *number, d.min, d.max);
+    }
+    if (d.min == -1 && *number == 0) {
+        return "0 is not allowed: it would keep nothing. -1 means unset.";
+    }
+    return std::nullopt;
+}
+
+std::optional<std::string> choice_problem(const SettingDefinition& d, std::string_view value) {
+    const std::string wanted = "," + lower(value) + ",";
+    const std::string choices = fmt::format(",{},", d.choices);
+    if (value.empty() || value.find(',') != std::string_view::npos ||
+        choices.find(wanted) == std::string::npos) {
+        return fmt::format("\"{}\" is not one of {}.", value, d.choices);
+    }
+    return std::nullopt;
+}
+
+std::optional<std::string> path_problem(std::string_view value, bool may_be_empty) {
+    if (value.empty() && may_be_empty) {
+        return std::nullopt;
+    }
+    if (!value.starts_with('/')) {
+        return fmt::format("\"{}\" is not an absolute path.", value);
+    }
+    return std::nullopt;
+}
+
+std::optional<std::string> databases_problem(std::string_view value) {
+    const auto names = split_names(value);
+    if (!names) {
+        return "It is not a list of names separated by commas.";
+    }
+    auto sorted = *names;
+    std::sort(sorted.begin(), sorted.end());
+    const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+    if (twice != sorted.end()) {
+        return fmt::format("\"{}\" is named twice.", *twice);
+    }
+    for (const auto& name : *names) {
+        if (name.size() > kMaxDatabaseName) {
+            return fmt::format("\"{}\" is longer than the name of a database can be.", name);
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<std::string> port_problem(std::string_view value) {
+    const auto port = whole_number(value);
+    if (!value.empty() && (!port || *port < 1 || *port > 65535)) {
+        return fmt::format("\"{}\" is not a port: 1 to 65535 are.", value);
+    }
+    return std::nullopt;
+}
+
+std::optional<std::string> dump_options_text_problem(std::string_view value) {
+    const auto arguments = split_arguments(value);
+    if (!arguments) {
+        return "A quote is not closed, or a backslash stands at the end.";
+    }
+    return dump_options_problem(*arguments);
+}
+
+std::optional<std::string> string_problem(const SettingDefinition& d, std::string_view value) {
+    const std::string_view name = d.name;
+    if (value.size() > kMaxValueLength) {
+        return "The value is too long.";
+    }
+    // A database may be called anything; everything else is one printable line.
+    if (name != "databases" && has_control_character(value)) {
+        return "The value has control characters.";
+    }
+    if (name == "schedule") {
+        return schedule_problem(value);
+    }
+    if (name == "timezone") {
+        return timezone_problem(value);
+    }
+    if (name == "directory" || name == "password_file") {
+        return path_problem(value, name == "password_file");
+    }
+    if (name == "port") {
+        return port_problem(value);
+    }
+    if (name == "databases") {
+        return databases_problem(value);
+    }
+    if (name == "compression" && !compression_level(value)) {
+        return fmt::format("\"{}\" is not a compression: gzip:1 to gzip:9 are.", value);
+    }
+    if (name == "pg_dump_options") {
+        return dump_options_text_problem(value);
+    }
+    return std::nullopt;
+}
+
+bool is_boolean_text(std::string_view value) {
+    constexpr std::array<std::string_view, 8> kWords{"on",  "off", "true", "false",
+                                                     "yes", "no",  "1",    "0"};
+    return std::find(kWords.begin(), kWords.end(), lower(value)) != kWords.end();
+}
+
+// The texts with defaults filled in, each checked.
+class Values {
+  public:
+    explicit Values(const SettingTexts& texts) : texts_(texts) {
+        for (const auto& d : setting_definitions()) {
+            if (const auto problem = setting_problem(d, text(d.name))) {
+                throw Error(ErrorCode::config,
+                            fmt::format("invalid value for setting \"immbackup.{}\": \"{}\"",
+                                        d.name, text(d.name)),
+                            *problem);
+            }
+        }
+    }
+    std::string text(std::string_view name) const {
+        const auto found = texts_.find(name);
+        return found != texts_.end() ? found->second : find_setting(name)->default_value;
+    }
+    int number(std::string_view name) const {
+        return static_cast<int>(*number_with_unit(text(name), find_setting(name)->unit));
+    }
+
+  private:
+    const SettingTexts& texts_;
+};
+
+}  // namespace
+
+std::optional<std::string> setting_problem(const SettingDefinition& definition,
+                                           std::string_view value) {
+    switch (definition.type) {
+        case SettingType::integer:
+            return integer_problem(definition, value);
+        case SettingType::enumeration:
+            return choice_problem(definition, value);
+        case SettingType::boolean:
+            return is_boolean_text(value)
+                       ? std::nullopt
+                       : std::optional(fmt::format("\"{}\" is not on or off.", value));
+        case SettingType::string:
+            return string_problem(definition, value);
+    }
+    return std::nullopt;
+}
+
+std::optional<EnvironmentValue> setting_from_environment(const SettingDefinition& definition,
+                                                         const EnvironmentLookup& lookup) {
+    std::string_view rest = definition.environment;
+    while (!rest.empty()) {
+        const auto comma = std::min(rest.find(','), rest.size());
+        const std::string variable(rest.substr(0, comma));
+        rest.remove_prefix(std::min(comma + 1, rest.size()));
+        const char* value = lookup(variable.c_str());
+        if (value == nullptr || *value == '\0') {
+            continue;
+        }
+        // TZ may also hold ":/etc/localtime" or a POSIX rule, which is no error of ours.
+        if (variable == "TZ" && timezone_problem(value)) {
+            continue;
+        }
+        return EnvironmentValue{variable, value};
+    }
+    return std::nullopt;
+}
+
+std::optional<EnvironmentProblem> environment_problem(const EnvironmentLookup& lookup) {
+    const char* password = lookup("DB_PASSWORD");
+    if (password != nullptr && *password != '\0') {
+        return EnvironmentProblem{
+            "DB_PASSWORD is set: a password in the environment can be read by others and is never "
+            "used",
+            "Put the password into a file, set DB_PASSWORD_FILE to its path, and unset "
+            "DB_PASSWORD."};
+    }
+    return std::nullopt;
+}
+
+int Settings::effective_hourly_days() const {
+    constexpr int kDefaultHourlyDays = 2;
+    if (retention_hourly_days > 0) {
+        return retention_hourly_days;
+    }
+    return retention_days > 0 ? retention_days : kDefaultHourlyDays;
+}
+
+Settings resolve_settings(const SettingTexts& texts) {
+    const Values values(texts);
+    Settings out;
+    out.schedule = values.text("schedule");
+    out.timezone = values.text("timezone");
+    if (out.timezone.empty()) {
+        out.timezone = "UTC";
+    }
+    out.directory = values.text("directory");
+    out.host = values.text("host");
+    out.port = values.text("port");
+    out.username = values.text("username");
+    out.databases = *split_names(values.text("databases"));
+    out.password_file = values.text("password_file");
+    out.compression.level = *compression_level(values.text("compression"));
+    const std::string globals = lower(values.text("dump_globals"));
+    out.dump_globals = globals == "on"    ? GlobalsMode::on
+                       : globals == "off" ? GlobalsMode::off
+                                          : GlobalsMode::automatic;
+    out.pg_dump_options = *split_arguments(values.text("pg_dump_options"));
+    out.run_timeout = values.number("run_timeout");
+    out.stall_timeout = values.number("stall_timeout");
+    out.lock_wait_timeout = values.number("lock_wait_timeout");
+    out.nice = values.number("nice");
+    out.retention_days = values.number("retention_days");
+    out.retention_hourly_days = values.number("retention_hourly_days");
+    return out;
+}
+
+}  // namespace immbackup
