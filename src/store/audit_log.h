@@ -35,10 +35,14 @@ class AuditLog {
   private:
     void create();
     void fold_tail();
+    void explain_torn(std::uint64_t from, std::uint64_t size);
+    AuditRecord write_record(const char* event, const std::string& body);
+    void keep_reserve() const;
     Layout layout_;
     std::string origin_;
     Fd fd_;
     bool append_only_ = false;
+    bool pending_newline_ = false;  // the next write begins by ending a torn line
     Catalog catalog_;
 };
 

@@ -1,0 +1,264 @@
+// The plain store: files of this OS user. Publication order and what a crash leaves at each step
+// are in docs/architecture.md; sweep.cpp is the other half of that promise.
+
+#include "store/local_store.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "core/digest.h"
+#include "store/seal.h"
+
+namespace immbackup {
+
+namespace {
+
+constexpr unsigned kDirectoryMode = 0700;
+constexpr unsigned kStagedMode = 0600;
+constexpr mode_t kSealedMode = 0400;
+// Every so many bytes the kernel is asked to begin writing, so that no long fsync waits at the end.
+constexpr std::uint64_t kWriteBehind = 8ULL * 1024 * 1024;
+
+class LocalStaged final : public StagedArtifact {
+  public:
+    explicit LocalStaged(fs::path path)
+        : path_(std::move(path)), fd_(open_file(path_, O_RDWR | O_CREAT | O_EXCL, kStagedMode)) {}
+
+    ~LocalStaged() override {
+        if (!published_) {
+            ::unlink(path_.c_str());
+        }
+    }
+    LocalStaged(const LocalStaged&) = delete;
+    LocalStaged& operator=(const LocalStaged&) = delete;
+
+    void write(std::span<const std::byte> bytes) override {
+        write_all(fd_, bytes, path_);
+        digest_.update(bytes);
+        size_ += bytes.size();
+        if (size_ - flushed_ >= kWriteBehind) {
+            static_cast<void>(::sync_file_range(fd_.get(), static_cast<off64_t>(flushed_),
+                                                static_cast<off64_t>(size_ - flushed_),
+                                                SYNC_FILE_RANGE_WRITE));
+            flushed_ = size_;
+        }
+    }
+
+    void prove(const CancelToken& cancel) override {
+        sync_file(fd_, path_);
+        drop_cache(fd_);
+        if (::lseek(fd_.get(), 0, SEEK_SET) != 0) {
+            throw system_error(errno, "read back file", path_.string());
+        }
+        Sha256 read_back;
+        const std::uint64_t size = read_blocks(fd_, path_, [&](std::span<const std::byte> block) {
+            cancel.check();
+            read_back.update(block);
+        });
+        sha256_ = digest_.hex();
+        if (size != size_ || read_back.hex() != sha256_) {
+            throw Error(
+                ErrorCode::corrupt,
+                fmt::format("\"{}\" does not read back as it was written", path_.string()),
+                fmt::format(
+                    "{} bytes with digest {} were written, {} bytes with digest {} were read.",
+                    size_, sha256_, size, read_back.hex()),
+                "Check the disk and its file system.");
+        }
+        drop_cache(fd_);
+    }
+
+    std::uint64_t size() const override { return size_; }
+    std::string sha256() const override { return sha256_; }
+    const fs::path& path() const { return path_; }
+    void mark_published() { published_ = true; }
+    bool published() const { return published_; }
+
+  private:
+    fs::path path_;
+    Fd fd_;
+    Sha256 digest_;
+    std::uint64_t size_ = 0;
+    std::uint64_t flushed_ = 0;
+    std::string sha256_;
+    bool published_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Store> open_local_store(const std::string& directory) {
+    if (auto problem = directory_problem(directory)) {
+        throw Error(*problem);
+    }
+    const Layout layout{directory};
+    for (const fs::path& path : {layout.active(), layout.incoming(), layout.logs()}) {
+        make_directory(path, kDirectoryMode);
+    }
+    return std::make_unique<LocalStore>(layout);
+}
+
+SealLevel LocalStore::seal_level() {
+    if (level_) {
+        return *level_;
+    }
+    const fs::path probe = layout_.incoming() / fmt::format("seal-probe.{}", ::getpid());
+    ::unlink(probe.c_str());
+    const Fd fd = open_file(probe, O_RDWR | O_CREAT | O_EXCL, kStagedMode);
+    const bool able = set_inode_flag(fd, InodeFlag::immutable, true) &&
+                      has_inode_flag(fd, InodeFlag::immutable) &&
+                      set_inode_flag(fd, InodeFlag::immutable, false);
+    remove_file(probe);
+    level_ = able ? SealLevel::immutable : SealLevel::readonly;
+    return *level_;
+}
+
+std::unique_ptr<StagedArtifact> LocalStore::stage(const std::string& stem) {
+    return std::make_unique<LocalStaged>(layout_.incoming() / (artifact_file(stem) + ".part"));
+}
+
+void LocalStore::seal_file(const fs::path& path, SealLevel level) const {
+    const Fd fd = open_regular(path);
+    if (::fchmod(fd.get(), kSealedMode) != 0 && !has_inode_flag(fd, InodeFlag::immutable)) {
+        throw system_error(errno, "seal file", path.string());
+    }
+    if (level == SealLevel::immutable && !set_inode_flag(fd, InodeFlag::immutable, true)) {
+        throw system_error(errno, "set the immutable flag of", path.string());
+    }
+    sync_file(fd, path);
+    if (seal_of_file(path) < level) {
+        throw Error(ErrorCode::permission,
+                    fmt::format("\"{}\" does not hold the seal \"{}\"", path.string(),
+                                seal_level_name(level)),
+                    "The mode or the flag was set, but is not there when read back.");
+    }
+}
+
+void LocalStore::unseal_and_remove(const fs::path& path) {
+    struct stat status {};
+    if (::lstat(path.c_str(), &status) != 0) {
+        return;
+    }
+    if (S_ISREG(status.st_mode)) {
+        const Fd fd = open_regular(path);
+        static_cast<void>(set_inode_flag(fd, InodeFlag::immutable, false));
+    }
+    remove_file(path);
+}
+
+void LocalStore::publish(std::unique_ptr<StagedArtifact> staged, const Manifest& manifest) {
+    auto* local = dynamic_cast<LocalStaged*>(staged.get());
+    const auto level = seal_level_from_name(manifest.seal);
+    if (local == nullptr || !level || local->sha256() != manifest.sha256 ||
+        local->size() != manifest.size) {
+        throw Error(ErrorCode::internal,
+                    "a manifest does not describe the artifact it is published with");
+    }
+    const std::string& stem = manifest.artifact;
+    const std::array<fs::path, 3> files{layout_.artifact(stem), layout_.digest(stem),
+                                        layout_.manifest(stem)};
+    for (const auto& file : files) {
+        std::error_code ignored;
+        if (fs::exists(fs::symlink_status(file, ignored))) {
+            throw Error(ErrorCode::exists, fmt::format("\"{}\" exists already", file.string()));
+        }
+    }
+    try {
+        rename_no_replace(local->path(), files[0]);
+        local->mark_published();
+        place(files[1], fmt::format("{}  {}\n", manifest.sha256, artifact_file(stem)));
+        place(files[2], manifest_to_json(manifest));
+        sync_directory(layout_.active());
+        sync_directory(layout_.incoming());
+        for (const auto& file : files) {
+            seal_file(file, *level);
+        }
+        sync_directory(layout_.active());
+    } catch (...) {
+        // The manifest goes first: without it there is no backup. What cannot be removed now, the
+        // next sweep finds; an error of the removal must not hide the first one.
+        for (auto file = files.rbegin(); file != files.rend(); ++file) {
+            try {
+                if (local->published()) {
+                    unseal_and_remove(*file);
+                }
+            } catch (const Error&) {
+                continue;
+            }
+        }
+        throw;
+    }
+}
+
+// A whole small file under its final name at once, by way of incoming/.
+void LocalStore::place(const fs::path& path, const std::string& content) const {
+    const fs::path staged = layout_.incoming() / (path.filename().string() + ".part");
+    try {
+        create_durable(staged, content, kStagedMode);
+        rename_no_replace(staged, path);
+    } catch (...) {
+        ::unlink(staged.c_str());
+        throw;
+    }
+}
+
+std::vector<std::string> LocalStore::list() const {
+    std::vector<std::string> stems;
+    for (const auto& entry : fs::directory_iterator(layout_.active())) {
+        const std::string name = entry.path().filename().string();
+        const auto stem = stem_of_file(name);
+        if (stem && name.ends_with(kManifestSuffix)) {
+            stems.push_back(*stem);
+        }
+    }
+    std::sort(stems.begin(), stems.end());
+    return stems;
+}
+
+Manifest LocalStore::read_manifest(const std::string& stem) const {
+    if (!parse_stem(stem)) {
+        throw Error(ErrorCode::not_found,
+                    fmt::format("\"{}\" is not the name of an artifact", stem), {},
+                    "`immbackup list` shows the names.");
+    }
+    Manifest manifest;
+    try {
+        manifest = manifest_from_json(read_file(layout_.manifest(stem), kMaxManifestSize));
+    } catch (const Error& error) {
+        if (error.code() == ErrorCode::not_found) {
+            throw Error(ErrorCode::not_found, fmt::format("there is no artifact \"{}\"", stem),
+                        error.message(), "`immbackup list` shows the artifacts there are.");
+        }
+        throw;
+    }
+    if (manifest.artifact != stem) {
+        throw Error(ErrorCode::corrupt, fmt::format("the manifest of \"{}\" describes \"{}\"", stem,
+                                                    manifest.artifact));
+    }
+    return manifest;
+}
+
+Fd LocalStore::open_artifact(const std::string& stem) const {
+    return open_regular(layout_.artifact(stem));
+}
+
+SealLevel LocalStore::seal_of_file(const fs::path& path) {
+    const Fd fd = open_regular(path);
+    struct stat status {};
+    if (::fstat(fd.get(), &status) != 0 || (status.st_mode & 07777U) != kSealedMode) {
+        return SealLevel::none;
+    }
+    return has_inode_flag(fd, InodeFlag::immutable) ? SealLevel::immutable : SealLevel::readonly;
+}
+
+SealLevel LocalStore::seal_of(const std::string& stem) const {
+    return std::min({seal_of_file(layout_.artifact(stem)), seal_of_file(layout_.digest(stem)),
+                     seal_of_file(layout_.manifest(stem))});
+}
+
+}  // namespace immbackup

@@ -1,0 +1,38 @@
+// The plain store's class, shared by the files that implement it; everybody else uses store.h.
+#pragma once
+
+#include <optional>
+
+#include "store/store.h"
+
+namespace immbackup {
+
+class LocalStore final : public Store {
+  public:
+    explicit LocalStore(Layout layout) : layout_(std::move(layout)) {}
+
+    const Layout& layout() const override { return layout_; }
+    SealLevel seal_level() override;
+    std::unique_ptr<StagedArtifact> stage(const std::string& stem) override;
+    void publish(std::unique_ptr<StagedArtifact> staged, const Manifest& manifest) override;
+    SweepReport sweep(const std::vector<std::string>& known) override;
+    std::vector<std::string> list() const override;
+    Manifest read_manifest(const std::string& stem) const override;
+    Fd open_artifact(const std::string& stem) const override;
+    SealLevel seal_of(const std::string& stem) const override;
+
+  private:
+    void seal_file(const fs::path& path, SealLevel level) const;
+    static SealLevel seal_of_file(const fs::path& path);
+    static void unseal_and_remove(const fs::path& path);
+    void place(const fs::path& path, const std::string& content) const;
+    void sweep_incoming(SweepReport& report);
+    void sweep_active(const std::vector<std::string>& known, SweepReport& report);
+    void sweep_stem(const std::string& stem, bool known, SweepReport& report);
+    bool is_whole(const std::string& stem) const;
+
+    Layout layout_;
+    std::optional<SealLevel> level_;
+};
+
+}  // namespace immbackup

@@ -1,0 +1,135 @@
+// After a crash: what a dead process left is removed, or, where it was complete, finished.
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <set>
+
+#include "core/digest.h"
+#include "store/local_store.h"
+#include "store/seal.h"
+
+namespace immbackup {
+
+namespace {
+
+// Names that this program makes in incoming/.
+bool is_ours_in_incoming(const std::string& name) {
+    constexpr std::string_view kPart = ".part";
+    return name.starts_with("seal-probe.") ||
+           (name.ends_with(kPart) && stem_of_file(name.substr(0, name.size() - kPart.size())));
+}
+
+bool is_regular(const fs::path& path, std::uint64_t& size) {
+    struct stat status {};
+    if (::lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) {
+        return false;
+    }
+    size = static_cast<std::uint64_t>(status.st_size);
+    return true;
+}
+
+}  // namespace
+
+SweepReport LocalStore::sweep(const std::vector<std::string>& known) {
+    SweepReport report;
+    sweep_incoming(report);
+    sweep_active(known, report);
+    if (!report.removed.empty() || !report.completed.empty()) {
+        sync_directory(layout_.incoming());
+        sync_directory(layout_.active());
+    }
+    return report;
+}
+
+void LocalStore::sweep_incoming(SweepReport& report) {
+    for (const auto& entry : fs::directory_iterator(layout_.incoming())) {
+        const std::string name = entry.path().filename().string();
+        std::uint64_t size = 0;
+        if (!is_ours_in_incoming(name) || !is_regular(entry.path(), size)) {
+            report.foreign.push_back("incoming/" + name);
+            continue;
+        }
+        unseal_and_remove(entry.path());
+        report.removed.push_back({"incoming/" + name, size});
+    }
+}
+
+void LocalStore::sweep_active(const std::vector<std::string>& known, SweepReport& report) {
+    std::set<std::string> stems;
+    for (const auto& entry : fs::directory_iterator(layout_.active())) {
+        const std::string name = entry.path().filename().string();
+        const auto stem = stem_of_file(name);
+        std::uint64_t size = 0;
+        if (stem && is_regular(entry.path(), size)) {
+            stems.insert(*stem);
+        } else {
+            report.foreign.push_back("active/" + name);
+        }
+    }
+    for (const auto& stem : stems) {
+        sweep_stem(stem, std::find(known.begin(), known.end(), stem) != known.end(), report);
+    }
+}
+
+// Everything that publish() puts beside each other is there and agrees.
+bool LocalStore::is_whole(const std::string& stem) const {
+    try {
+        const Manifest manifest = read_manifest(stem);
+        const std::string line = fmt::format("{}  {}\n", manifest.sha256, artifact_file(stem));
+        if (read_file(layout_.digest(stem), 1024) != line) {
+            return false;
+        }
+        const Fd fd = open_artifact(stem);
+        Sha256 digest;
+        const std::uint64_t size =
+            read_blocks(fd, layout_.artifact(stem),
+                        [&digest](std::span<const std::byte> block) { digest.update(block); });
+        return size == manifest.size && digest.hex() == manifest.sha256;
+    } catch (const Error& error) {
+        if (error.code() == ErrorCode::not_found || error.code() == ErrorCode::corrupt) {
+            return false;
+        }
+        throw;  // an error of reading says nothing about what was left
+    }
+}
+
+void LocalStore::sweep_stem(const std::string& stem, bool known, SweepReport& report) {
+    if (known) {
+        // Recorded as sealed: whatever is wrong with it now is for a verification to find, never to
+        // remove.
+        return;
+    }
+    const std::vector<fs::path> files{layout_.digest(stem), layout_.artifact(stem),
+                                      layout_.manifest(stem)};
+    std::uint64_t size = 0;
+    if (is_whole(stem)) {
+        const auto promised =
+            seal_level_from_name(read_manifest(stem).seal).value_or(SealLevel::readonly);
+        for (const auto& file : files) {
+            if (seal_of_file(file) < promised) {
+                seal_file(file, std::min(promised, seal_level()));
+            }
+        }
+        report.completed.push_back(stem);
+        return;
+    }
+    // A publication that was cut off has no manifest yet, and nothing of it is sealed. Anything
+    // else may be a damaged backup whose record was lost: it is reported, and stays.
+    const bool has_manifest = is_regular(files[2], size);
+    for (const auto& file : files) {
+        if (!is_regular(file, size)) {
+            continue;
+        }
+        const std::string name = "active/" + file.filename().string();
+        if (has_manifest || seal_of_file(file) != SealLevel::none) {
+            report.foreign.push_back(name);
+        } else {
+            unseal_and_remove(file);
+            report.removed.push_back({name, size});
+        }
+    }
+}
+
+}  // namespace immbackup
