@@ -33,5 +33,7 @@ class Decompressor {
     virtual void finish() = 0;  // Error(corrupt) where the member is not complete
 };
 std::unique_ptr<Decompressor> make_gzip_decompressor(ByteSink sink);
+// The zlib one, for tests and for platforms without ISA-L.
+std::unique_ptr<Decompressor> make_zlib_decompressor(ByteSink sink);
 
 }  // namespace immbackup
