@@ -1,0 +1,285 @@
+-- immbackup: schema, functions, views, privileges.
+--
+-- The schema is made here and not by the control file: a schema that an ordinary role made
+-- beforehand would be accepted there, and would stay theirs.
+
+\echo Use "CREATE EXTENSION immbackup" to load this file. \quit
+
+CREATE SCHEMA immbackup;
+COMMENT ON SCHEMA immbackup IS 'immutable logical backups: functions and views of extension immbackup';
+REVOKE ALL ON SCHEMA immbackup FROM PUBLIC;
+
+-- ------------------------------------------------------------------------------ acting functions
+
+CREATE FUNCTION immbackup.run_now(databases pg_catalog.text[] DEFAULT NULL, wait pg_catalog.bool DEFAULT true)
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME', 'immbackup_run_now'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION immbackup.run_now(pg_catalog.text[], pg_catalog.bool) IS
+'takes a backup now, of these databases or of what the settings say; returns the run id when it is done, or without wait as soon as it is recorded as requested';
+
+CREATE FUNCTION immbackup.cancel_run()
+RETURNS pg_catalog.bool
+AS 'MODULE_PATHNAME', 'immbackup_cancel_run'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION immbackup.cancel_run() IS
+'asks the backup run that is going on to stop; false where there is none';
+
+-- ----------------------------------------------------------------------------- reading functions
+
+CREATE FUNCTION immbackup.version()
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME', 'immbackup_version'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION immbackup.version() IS 'version of the loaded library';
+
+CREATE FUNCTION immbackup.verify_audit(
+    OUT records pg_catalog.int8,
+    OUT head pg_catalog.text,
+    OUT sound pg_catalog.bool,
+    OUT first_bad_seq pg_catalog.int8,
+    OUT problem pg_catalog.text)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'immbackup_verify_audit'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 1;
+COMMENT ON FUNCTION immbackup.verify_audit() IS
+'recomputes the hash chain of the audit log: its records and head, and where and why it is broken';
+
+CREATE FUNCTION immbackup.audit(
+    after_seq pg_catalog.int8 DEFAULT 0,
+    max_rows pg_catalog.int4 DEFAULT NULL,
+    OUT seq pg_catalog.int8,
+    OUT "time" pg_catalog.timestamptz,
+    OUT origin pg_catalog.text,
+    OUT event pg_catalog.text,
+    OUT body pg_catalog.json,
+    OUT prev pg_catalog.text,
+    OUT hash pg_catalog.text,
+    OUT problem pg_catalog.text)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'immbackup_audit'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION immbackup.audit(pg_catalog.int8, pg_catalog.int4) IS
+'records of the audit log after a sequence number, at most max_rows of them';
+
+CREATE FUNCTION immbackup.runs(
+    OUT run pg_catalog.text,
+    OUT requested pg_catalog.timestamptz,
+    OUT started pg_catalog.timestamptz,
+    OUT finished pg_catalog.timestamptz,
+    OUT state pg_catalog.text,
+    OUT "trigger" pg_catalog.text,
+    OUT actor pg_catalog.text,
+    OUT artifacts pg_catalog.int8,
+    OUT bytes pg_catalog.int8,
+    OUT error pg_catalog.text,
+    OUT error_detail pg_catalog.text,
+    OUT error_hint pg_catalog.text,
+    OUT error_code pg_catalog.text)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'immbackup_runs'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION immbackup.runs() IS 'backup runs, see view immbackup.runs';
+
+CREATE FUNCTION immbackup.artifacts(
+    OUT artifact pg_catalog.text,
+    OUT run pg_catalog.text,
+    OUT database pg_catalog.text,
+    OUT globals pg_catalog.bool,
+    OUT tier pg_catalog.text,
+    OUT taken pg_catalog.timestamptz,
+    OUT retain_until pg_catalog.timestamptz,
+    OUT size pg_catalog.int8,
+    OUT sql_size pg_catalog.int8,
+    OUT rows pg_catalog.int8,
+    OUT sha256 pg_catalog.text,
+    OUT seal pg_catalog.text,
+    OUT state pg_catalog.text,
+    OUT verified pg_catalog.timestamptz)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'immbackup_artifacts'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION immbackup.artifacts() IS 'backup artifacts, see view immbackup.artifacts';
+
+CREATE FUNCTION immbackup.progress(
+    OUT run pg_catalog.text,
+    OUT phase pg_catalog.text,
+    OUT database pg_catalog.text,
+    OUT table_name pg_catalog.text,
+    OUT bytes_in pg_catalog.int8,
+    OUT bytes_out pg_catalog.int8,
+    OUT bytes_total pg_catalog.int8,
+    OUT percent pg_catalog.float8,
+    OUT rate pg_catalog.int8,
+    OUT eta pg_catalog.interval,
+    OUT databases_done pg_catalog.int4,
+    OUT databases_total pg_catalog.int4,
+    OUT started pg_catalog.timestamptz)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'immbackup_progress'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 1;
+COMMENT ON FUNCTION immbackup.progress() IS 'the run that is going on, see view immbackup.progress';
+
+CREATE FUNCTION immbackup.status(
+    OUT worker_state pg_catalog.text,
+    OUT worker_pid pg_catalog.int4,
+    OUT since pg_catalog.timestamptz,
+    OUT problem pg_catalog.text,
+    OUT problem_detail pg_catalog.text,
+    OUT problem_hint pg_catalog.text,
+    OUT current_run pg_catalog.text,
+    OUT last_success pg_catalog.timestamptz,
+    OUT last_success_run pg_catalog.text,
+    OUT last_error pg_catalog.text,
+    OUT last_error_detail pg_catalog.text,
+    OUT last_error_hint pg_catalog.text,
+    OUT last_error_code pg_catalog.text,
+    OUT last_error_run pg_catalog.text,
+    OUT library_version pg_catalog.text,
+    OUT artifacts pg_catalog.int8,
+    OUT bytes pg_catalog.int8,
+    OUT seal pg_catalog.text,
+    OUT audit_records pg_catalog.int8,
+    OUT audit_head pg_catalog.text,
+    OUT audit_bad_lines pg_catalog.int8,
+    OUT audit_problem pg_catalog.text)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'immbackup_status'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 1;
+COMMENT ON FUNCTION immbackup.status() IS 'the state of immbackup, see view immbackup.status';
+
+CREATE FUNCTION immbackup.settings(
+    OUT name pg_catalog.text,
+    OUT value pg_catalog.text,
+    OUT unit pg_catalog.text,
+    OUT environment pg_catalog.text,
+    OUT environment_used pg_catalog.text,
+    OUT context pg_catalog.text,
+    OUT description pg_catalog.text)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'immbackup_settings'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 20;
+COMMENT ON FUNCTION immbackup.settings() IS 'the settings, see view immbackup.settings';
+
+-- ----------------------------------------------------------------------------------------- views
+
+CREATE VIEW immbackup.audit AS
+SELECT a.seq, a."time", a.origin, a.event, a.body, a.prev, a.hash, a.problem
+  FROM immbackup.audit() AS a;
+COMMENT ON VIEW immbackup.audit IS
+'the audit log, oldest record first; a line that cannot be read has only its problem';
+
+CREATE VIEW immbackup.runs AS
+SELECT r.run, r.requested, r.started, r.finished, r.state, r."trigger", r.actor, r.artifacts, r.bytes,
+       r.error, r.error_detail, r.error_hint, r.error_code
+  FROM immbackup.runs() AS r;
+COMMENT ON VIEW immbackup.runs IS
+'every run that was ever requested: state is requested, running, good, failed or cancelled';
+
+CREATE VIEW immbackup.artifacts AS
+SELECT a.artifact, a.run, a.database, a.globals, a.tier, a.taken, a.retain_until, a.size, a.sql_size,
+       a.rows, a.sha256, a.seal, a.state, a.verified
+  FROM immbackup.artifacts() AS a;
+COMMENT ON VIEW immbackup.artifacts IS
+'every sealed backup: state is good, or missing where one of its files is gone, or corrupt where a verification found it so';
+
+CREATE VIEW immbackup.progress AS
+SELECT p.run, p.phase, p.database, p.table_name, p.bytes_in, p.bytes_out, p.bytes_total, p.percent,
+       p.rate, p.eta, p.databases_done, p.databases_total, p.started
+  FROM immbackup.progress() AS p;
+COMMENT ON VIEW immbackup.progress IS
+'the run that is going on, or no row; sizes, percent, rate and eta are those of the current database, and percent and eta are estimates';
+
+CREATE VIEW immbackup.status AS
+SELECT s.worker_state,
+       s.worker_pid,
+       s.since,
+       s.problem,
+       s.problem_detail,
+       s.problem_hint,
+       s.current_run,
+       s.last_success,
+       pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) s.last_success AS last_success_age,
+       s.last_success_run,
+       s.last_error,
+       s.last_error_detail,
+       s.last_error_hint,
+       s.last_error_code,
+       s.last_error_run,
+       s.library_version,
+       i.installed_version,
+       e.extension_version,
+       -- An upgraded package takes effect in the server with its next start only.
+       s.library_version OPERATOR(pg_catalog.<>) i.installed_version AS restart_needed,
+       e.extension_version OPERATOR(pg_catalog.<>) i.installed_version AS update_needed,
+       (SELECT pg_catalog.bool_or(p.pending_restart)
+          FROM pg_catalog.pg_settings AS p
+         WHERE p.name OPERATOR(pg_catalog.~~) 'immbackup.%') AS settings_pending_restart,
+       s.artifacts,
+       s.bytes,
+       s.seal,
+       s.audit_records,
+       s.audit_head,
+       s.audit_bad_lines,
+       s.audit_problem
+  FROM immbackup.status() AS s,
+       (SELECT pg_catalog.max(a.default_version::pg_catalog.text) AS installed_version
+          FROM pg_catalog.pg_available_extensions() AS a
+         WHERE a.name OPERATOR(pg_catalog.=) 'immbackup') AS i,
+       (SELECT pg_catalog.max(x.extversion) AS extension_version
+          FROM pg_catalog.pg_extension AS x
+         WHERE x.extname OPERATOR(pg_catalog.=) 'immbackup') AS e;
+COMMENT ON VIEW immbackup.status IS
+'one row: is immbackup at work, when did it last succeed, what failed last, what is pending';
+
+CREATE VIEW immbackup.settings AS
+SELECT s.name,
+       s.value,
+       CASE WHEN p.source OPERATOR(pg_catalog.=) 'default' AND s.environment_used IS NOT NULL
+            THEN 'environment variable'
+            ELSE p.source
+       END AS origin,
+       s.unit,
+       s.environment,
+       s.environment_used,
+       s.context,
+       p.pending_restart,
+       s.description
+  FROM immbackup.settings() AS s
+  LEFT JOIN pg_catalog.pg_settings AS p
+    ON p.name OPERATOR(pg_catalog.=) ('immbackup.' OPERATOR(pg_catalog.||) s.name);
+COMMENT ON VIEW immbackup.settings IS
+'every setting with the value in effect and where it comes from; paths are shown to those who may read all settings';
+
+COMMENT ON COLUMN immbackup.audit.problem IS 'why this line cannot be read or is not what it should be; null for a sound record';
+COMMENT ON COLUMN immbackup.artifacts.database IS 'null for the globals (roles and tablespaces)';
+COMMENT ON COLUMN immbackup.artifacts.verified IS 'when a verification last found it good';
+COMMENT ON COLUMN immbackup.progress.rate IS 'bytes of SQL a second';
+COMMENT ON COLUMN immbackup.status.restart_needed IS 'another version is installed than the server has loaded';
+COMMENT ON COLUMN immbackup.status.update_needed IS 'this database needs ALTER EXTENSION immbackup UPDATE';
+COMMENT ON COLUMN immbackup.status.seal IS 'seal level of the newest artifact';
+COMMENT ON COLUMN immbackup.settings.value IS 'in effect, with what an unset one falls back to filled in';
+COMMENT ON COLUMN immbackup.settings.environment IS 'environment variables that can give it, in order of precedence';
+COMMENT ON COLUMN immbackup.settings.environment_used IS 'the one that is set and usable';
+
+-- ------------------------------------------------------------------------------------ privileges
+--
+-- Nothing for PUBLIC. Who may monitor may read everything; who may act is the administrator's choice.
+-- Views do not lend the right to execute what is below them, so it is granted too.
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA immbackup FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA immbackup FROM PUBLIC;
+
+GRANT USAGE ON SCHEMA immbackup TO pg_monitor;
+GRANT EXECUTE ON FUNCTION
+    immbackup.version(),
+    immbackup.verify_audit(),
+    immbackup.audit(pg_catalog.int8, pg_catalog.int4),
+    immbackup.runs(),
+    immbackup.artifacts(),
+    immbackup.progress(),
+    immbackup.status(),
+    immbackup.settings()
+TO pg_monitor;
+GRANT SELECT ON immbackup.audit, immbackup.runs, immbackup.artifacts, immbackup.progress,
+    immbackup.status, immbackup.settings TO pg_monitor;

@@ -1,0 +1,118 @@
+// What the scheduler does, one step at a time and without ever waiting: takes requests out of
+// shared memory, keeps at most one job, follows its events, stops it, and tells the sessions how it
+// ended. README.md in this folder has the states as a picture.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/error.h"
+#include "core/job_protocol.h"
+#include "postgres/guc.h"
+#include "postgres/job_process.h"
+#include "postgres/shmem.h"
+
+namespace immbackup {
+
+// The descriptors of the job that the event loop waits for, -1: none. Descriptor numbers are used
+// again, so the job is named too.
+struct WaitList {
+    std::uint64_t job = 0;
+    int input = -1;
+    int output = -1;
+    int log = -1;
+    bool operator==(const WaitList&) const = default;
+};
+
+class Supervisor {
+  public:
+    explicit Supervisor(std::string bindir);
+
+    void reloaded();   // the configuration was read again
+    void shut_down();  // stop the job, record that we stop, be finished
+    void step();
+    bool finished() const { return finished_; }
+    long timeout_ms() const;  // until step() has something to do by itself; -1: nothing
+    WaitList wait_list() const;
+    // On the way out: ends and reaps the job, within bounds; answers who waits. Never throws.
+    void abandon() noexcept;
+
+  private:
+    enum class Work { none, start, reload, backup, recover, stop };
+
+    void reap();
+    void read_events();
+    void follow_job();
+    void handle(const JobEvent& event);
+    void share_progress(const JobEvent& event);
+    void forward_log();
+    void enforce();
+    void ask_to_stop(int signal, std::uint64_t grace_ms);
+    void kill_job();
+    void kill_dump() noexcept;
+
+    bool begin_next();
+    bool take_request();
+    void begin(Work work);
+    void begin_start();
+    void begin_reload();
+    void begin_recover();
+    void begin_backup();
+    void begin_stop();
+    void spawn(Work work, const JobRequest& request, std::uint64_t limit_ms);
+    JobRequest base_request(const char* job) const;
+
+    void conclude_job();
+    void conclude(Work work, const Error& error, bool reported);
+    void conclude_start(const Error& error);
+    void conclude_backup(const Error& error, bool reported);
+    void answer(const Error& error);
+    void answer_unanswered(const Error& recovery);
+    void refuse_queued(const Error& error);
+    Error outcome_of_job() const;
+    static ErrorCode error_code_of_result(int exit_code);
+
+    void set_state(WorkerState state, const Error* problem = nullptr);
+    void show_activity();
+
+    const std::string bindir_;
+    const std::string program_;
+
+    // The job and what it is for.
+    std::unique_ptr<JobProcess> job_;
+    Work work_ = Work::none;
+    std::uint64_t jobs_ = 0;          // spawned so far
+    std::optional<JobEvent> result_;  // its last line
+    int dump_group_ = 0;              // pg_dump's process group, as the job reported it
+    std::uint64_t limit_ = 0;         // monotonic ms at which it is asked to stop, 0: none
+    std::uint64_t kill_at_ = 0;       // asked to stop; killed then, 0: not asked
+    bool limit_reached_ = false;
+    bool killed_ = false;
+    bool cancelled_ = false;  // by cancel_run()
+
+    // What is to be done.
+    bool start_due_ = true;
+    std::uint64_t start_not_before_ = 0;
+    bool reload_due_ = false;
+    std::optional<std::string> recover_reason_;
+    std::optional<Error> unanswered_;  // of the run that recovery closes first
+    std::uint64_t retried_for_ = 0;    // request that made a misconfigured scheduler try again
+    bool stopping_ = false;
+    bool finished_ = false;
+
+    WorkerState state_ = WorkerState::starting;
+    std::optional<Error> problem_;                     // while misconfigured
+    std::optional<ConfigurationProblem> bad_setting_;  // found before the job was asked
+    bool start_recorded_ = false;
+    SettingTexts recorded_settings_;
+    std::string activity_;  // as pg_stat_activity shows it
+
+    // Bound on forwarded log lines.
+    std::uint64_t log_window_ = 0;
+    unsigned log_lines_ = 0;
+    unsigned log_dropped_ = 0;
+};
+
+}  // namespace immbackup
