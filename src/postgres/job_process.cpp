@@ -83,20 +83,23 @@ void close_the_rest(SpawnSetup& setup) {
 #endif
 }
 
-void default_signals(SpawnSetup& setup) {
+void default_signals(SpawnSetup& setup, bool own_group) {
     sigset_t all;
     sigset_t none;
     ::sigfillset(&all);
     ::sigemptyset(&none);
     SpawnSetup::check(::posix_spawnattr_setsigdefault(&setup.attributes, &all));
     SpawnSetup::check(::posix_spawnattr_setsigmask(&setup.attributes, &none));
-    SpawnSetup::check(::posix_spawnattr_setflags(&setup.attributes,
-                                                 POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK));
+    int flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
+    if (own_group) {
+        flags |= POSIX_SPAWN_SETPGROUP;  // 0, the initial value of the attribute: its own
+    }
+    SpawnSetup::check(::posix_spawnattr_setflags(&setup.attributes, static_cast<short>(flags)));
 }
 
 }  // namespace
 
-JobProcess::JobProcess(const std::string& program, std::string request)
+JobProcess::JobProcess(const std::string& program, std::string request, Group group)
     : unsent_(std::move(request)) {
     Pipe in = make_pipe();
     Pipe out = make_pipe();
@@ -107,7 +110,7 @@ JobProcess::JobProcess(const std::string& program, std::string request)
     SpawnSetup::check(::posix_spawn_file_actions_adddup2(&setup.actions, out.write.get(), 1));
     SpawnSetup::check(::posix_spawn_file_actions_adddup2(&setup.actions, err.write.get(), 2));
     close_the_rest(setup);
-    default_signals(setup);
+    default_signals(setup, group == Group::own);
 
     std::string name = "immbackup";
     std::string command = "job";

@@ -15,10 +15,12 @@ namespace immbackup {
 
 class JobProcess {
   public:
-    // Spawns `program job` in this process's own group: signals that the postmaster sends to the
-    // group reach it. All signals are back to their default and none is blocked, descriptors from 3
-    // on are closed. Throws Error where it cannot be started.
-    JobProcess(const std::string& program, std::string request);
+    // Spawns `program job`. It stays in this process's group, so that signals that the postmaster
+    // sends to the group reach it, or gets a group of its own. All signals are back to their
+    // default and none is blocked, descriptors from 3 on are closed. Throws Error where it cannot
+    // be started.
+    enum class Group { ours, own };
+    JobProcess(const std::string& program, std::string request, Group group);
     // Does not end the process: whoever drops the object has reaped it, or leaves it to find the
     // end of file on its stdin.
     ~JobProcess() = default;

@@ -91,7 +91,10 @@ void Supervisor::spawn(Work work, const JobRequest& request, std::uint64_t limit
     dump_group_ = 0;
     kill_at_ = 0;
     limit_reached_ = killed_ = cancelled_ = false;
-    job_ = std::make_unique<JobProcess>(program_, job_request_to_json(request));
+    // The postmaster signals us and then our group: the record of our end, begun at the first
+    // signal, would be ended by the second.
+    const auto group = work == Work::stop ? JobProcess::Group::own : JobProcess::Group::ours;
+    job_ = std::make_unique<JobProcess>(program_, job_request_to_json(request), group);
     ++jobs_;
     work_ = work;
     limit_ = limit_ms == 0 ? 0 : monotonic_ms() + limit_ms;
@@ -118,6 +121,8 @@ void Supervisor::reap() {
             }
         } else if (pid == dump_group_) {
             dump_group_ = 0;
+        } else if (pid == killed_dump_) {
+            killed_dump_ = 0;
         } else {
             call_postgres([&] {
                 ereport(LOG, (errmsg("immbackup reaped orphaned process %d, wait status %d",
@@ -262,6 +267,7 @@ void Supervisor::kill_job() {
 void Supervisor::kill_dump() noexcept {
     if (dump_group_ > 1 && dump_group_ != ::getpgrp()) {
         ::kill(-dump_group_, SIGKILL);
+        killed_dump_ = dump_group_;
     }
 }
 

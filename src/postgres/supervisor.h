@@ -86,6 +86,7 @@ class Supervisor {
     std::uint64_t jobs_ = 0;          // spawned so far
     std::optional<JobEvent> result_;  // its last line
     int dump_group_ = 0;              // pg_dump's process group, as the job reported it
+    int killed_dump_ = 0;             // the last one we had to kill: comes to us as an orphan
     std::uint64_t limit_ = 0;         // monotonic ms at which it is asked to stop, 0: none
     std::uint64_t kill_at_ = 0;       // asked to stop; killed then, 0: not asked
     bool limit_reached_ = false;

@@ -64,7 +64,8 @@ const Error kDone(ErrorCode::ok, "");
 }  // namespace
 
 void Supervisor::reloaded() {
-    if (state_ == WorkerState::misconfigured) {
+    // A value that hid a bad one (of the environment, say) may have been taken back.
+    if (state_ == WorkerState::misconfigured || configuration_problem()) {
         start_due_ = true;
     } else if (settings_in_effect() != recorded_settings_) {
         reload_due_ = true;
@@ -333,10 +334,10 @@ void Supervisor::answer(const Error& error) {
     if (error.code() == ErrorCode::ok) {
         call_postgres([&] { ereport(LOG, (errmsg("immbackup run %s is good", run.c_str()))); });
     } else {
-        log_error(
-            WARNING,
-            run.empty() ? "immbackup run failed" : ("immbackup run " + run + " failed").c_str(),
-            error);
+        const bool cancelled = error.code() == ErrorCode::cancelled;
+        const std::string which = run.empty() ? "immbackup run" : "immbackup run " + run;
+        log_error(cancelled ? LOG : WARNING,
+                  (which + (cancelled ? " was cancelled" : " failed")).c_str(), error);
     }
 }
 
