@@ -26,16 +26,17 @@ DumpProgram find_program(const std::string& bindir, const std::string& name,
 // Error(version) with a hint where the program's major version is older than the server's.
 void check_program_version(const DumpProgram& program, int server_version_num);
 
-// Why an option of the setting pg_dump_options cannot be allowed: it would change the format, the
-// output, the connection, or what of the dump is complete. Nothing where all are fine.
-// (setting_problem for pg_dump_options is this function's only other caller; it lives in core.)
+// Without connection arguments; the setting pg_dump_options was checked by the settings' parser.
 std::vector<std::string> pg_dump_arguments(const Settings& settings);
 std::vector<std::string> pg_dumpall_globals_arguments(const Settings& settings,
                                                       bool role_passwords);
-// Spawn options without pipes decided: program, arguments, connection environment, database by
-// PGDATABASE-safe connection string so that hostile names are never read as options or conninfo.
+// How to spawn pg_dump, pg_dumpall or psql: connection by environment, database (empty: none named)
+// by connection_string(), so that no name is read as an option or as a connection string.
 SpawnOptions pg_dump_command(const DumpProgram& program, const ConnectionTarget& target,
                              const std::vector<std::string>& arguments, const std::string& database,
                              int nice);
+
+// Which psql can restore a dump, for the manifest. `restricted` as in ScanResult.
+std::string psql_required(bool restricted, int server_version_num);
 
 }  // namespace immbackup
