@@ -70,6 +70,29 @@ ErrorCode code_of_state(std::string_view state, std::string_view message, ErrorC
     return otherwise;
 }
 
+std::string connect_failure(ErrorCode code, std::string_view state, const std::string& database) {
+    if (code == ErrorCode::cancelled) {
+        return "the server is shutting down";
+    }
+    if (state == "57P03") {
+        return "the server is starting up and does not accept connections yet";
+    }
+    return fmt::format("could not connect to database \"{}\"", database);
+}
+
+std::string connect_hint(std::string_view state) {
+    if (state == "57P03") {
+        return "Try again when it has started.";
+    }
+    if (state.starts_with("28")) {  // invalid authorization
+        return "Check the user name, the password file and the server's pg_hba.conf.";
+    }
+    if (state.empty()) {  // no answer from a server at all
+        return "Check that the server is running, and its host and port.";
+    }
+    return {};
+}
+
 }  // namespace
 
 std::string quote_identifier(std::string_view name) {
@@ -151,11 +174,7 @@ void Session::connect(const ConnectionTarget& target, const std::string& databas
         std::string message = trimmed(PQerrorMessage(connection_.get()));
         const std::string state = take_sqlstate(message);
         const ErrorCode code = code_of_state(state, message, ErrorCode::connect);
-        throw Error(code,
-                    code == ErrorCode::cancelled
-                        ? std::string("the server is shutting down")
-                        : fmt::format("could not connect to database \"{}\"", database),
-                    message);
+        throw Error(code, connect_failure(code, state, database), message, connect_hint(state));
     }
 }
 

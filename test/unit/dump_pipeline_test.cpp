@@ -22,6 +22,9 @@ namespace {
 
 const std::string kEnd = "printf -- '--\\n-- PostgreSQL database dump complete\\n--\\n\\n'\n";
 
+// Without end, and hardly compressible.
+const std::string kNoise = "od -An -v -tx1 /dev/urandom | sed 's/^/-- /'";
+
 class RecordedProgress : public Progress {
   public:
     void update(const ProgressState& state) override {
@@ -299,7 +302,7 @@ TEST_F(Pipeline, CancelledBeforehand) {
 }
 
 TEST_F(Pipeline, SinkThatIsFull) {
-    DumpJob dump = job("yes 'SELECT 1;'");
+    DumpJob dump = job(kNoise);
     dump.sink = [n = std::size_t{0}](std::span<const std::byte> bytes) mutable {
         n += bytes.size();
         if (n > 100000) {
@@ -320,7 +323,7 @@ TEST_F(Pipeline, SinkThatFailsAtTheEnd) {
 }
 
 TEST_F(Pipeline, SinkThatThrowsSomethingElse) {
-    DumpJob dump = job("yes 'SELECT 1;'");
+    DumpJob dump = job(kNoise);
     dump.sink = [](std::span<const std::byte>) { throw std::bad_alloc(); };
     EXPECT_THROW(run_dump(dump, cancel_, progress_), std::bad_alloc);
     expect_nothing_left();
