@@ -6,6 +6,7 @@
 #include <array>
 
 #include "core/error.h"
+#include "core/settings.h"
 #include "dump/session.h"
 
 namespace immbackup {
@@ -16,27 +17,33 @@ constexpr int kVersionIcuDatabases = 150000;
 constexpr int kVersionIcuRules = 160000;
 constexpr int kVersionBuiltinProvider = 170000;
 
-// Settings whose value is a list of names or of quoted words: pg_db_role_setting holds it ready
-// quoted, and quoting it again as one literal would make one name of it (PostgreSQL's
-// GUC_LIST_QUOTE).
-constexpr std::array<std::string_view, 7> kListQuoted{
+// Settings whose value is a list of names: pg_db_role_setting holds it ready quoted, and quoting it
+// again as one literal would make one name of it (PostgreSQL's GUC_LIST_QUOTE, pg_dump's
+// variable_is_guc_list_quote).
+constexpr std::array<std::string_view, 6> kListQuoted{
     "local_preload_libraries",  "search_path",      "session_preload_libraries",
-    "shared_preload_libraries", "temp_tablespaces", "unix_socket_directories",
-    "createrole_self_grant"};
+    "shared_preload_libraries", "temp_tablespaces", "unix_socket_directories"};
+
+// A custom setting has a dot in its name, which is a qualified name, not one identifier.
+std::string quote_setting_name(const std::string& name) {
+    const auto dot = name.find('.');
+    return dot == std::string::npos ? quote_identifier(name)
+                                    : quote_identifier(name.substr(0, dot)) + "." +
+                                          quote_identifier(name.substr(dot + 1));
+}
 
 std::string set_clause(const std::string& setting) {
     const auto equals = setting.find('=');
     const std::string name = setting.substr(0, equals);
     const std::string value = equals == std::string::npos ? "" : setting.substr(equals + 1);
-    const bool list = std::find(kListQuoted.begin(), kListQuoted.end(), name) != kListQuoted.end();
-    // A custom setting has a dot in its name, which is a qualified name, not one identifier.
-    const auto dot = name.find('.');
-    const std::string quoted =
-        dot == std::string::npos
-            ? quote_identifier(name)
-            : quote_identifier(name.substr(0, dot)) + "." + quote_identifier(name.substr(dot + 1));
-    return fmt::format("SET {} TO {}", quoted,
-                       list && !value.empty() ? value : quote_literal(value));
+    std::string text;
+    if (std::find(kListQuoted.begin(), kListQuoted.end(), name) != kListQuoted.end()) {
+        for (const auto& item : split_names(value).value_or(std::vector<std::string>{})) {
+            text += (text.empty() ? "" : ", ") + quote_literal(item);
+        }
+    }
+    return fmt::format("SET {} TO {}", quote_setting_name(name),
+                       text.empty() ? quote_literal(value) : text);
 }
 
 }  // namespace
