@@ -1,0 +1,91 @@
+// gzip both ways. Read as a gzip file, arbitrary input must give either an Error(corrupt) or the
+// same content from ISA-L as from zlib; compressed at a level and in pieces that the first bytes
+// choose, it must come back.
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <optional>
+#include <string>
+
+#include "core/error.h"
+#include "dump/compress.h"
+
+namespace {
+
+using namespace immbackup;
+using Bytes = std::span<const std::byte>;
+
+constexpr std::size_t kMaxContent = std::size_t{1} << 22;  // a bomb is cut off here
+
+struct TooMuch {};
+
+template <class Make>
+std::optional<std::string> decompress(Make make, Bytes gzip, std::size_t step) {
+    std::string out;
+    try {
+        const auto decompressor = make([&](Bytes bytes) {
+            out.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+            if (out.size() > kMaxContent) {
+                throw TooMuch{};
+            }
+        });
+        for (std::size_t i = 0; i < gzip.size(); i += step) {
+            decompressor->feed(gzip.subspan(i, std::min(step, gzip.size() - i)));
+        }
+        decompressor->finish();
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::corrupt) {
+            std::abort();
+        }
+        return std::nullopt;
+    } catch (const TooMuch&) {
+        return std::nullopt;
+    }
+    return out;
+}
+
+void require(bool condition) {
+    if (!condition) {
+        std::abort();
+    }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    if (size < 2) {
+        return 0;
+    }
+    const int level = data[0] % 9 + 1;
+    const std::size_t step = data[1] + 1u;
+    const Bytes input = std::as_bytes(std::span(data, size)).subspan(2);
+
+    const auto by_zlib = decompress(make_zlib_decompressor, input, step);
+    const auto by_default = decompress(make_gzip_decompressor, input, step);
+    const auto at_once = decompress(make_gzip_decompressor, input, input.size() + 1);
+    require(by_default == at_once);
+    if (by_zlib && by_default) {
+        require(*by_zlib == *by_default);
+    }
+
+    std::string gzip;
+    const auto compressor = make_gzip_compressor(level, [&](Bytes bytes) {
+        gzip.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    });
+    for (std::size_t i = 0; i < input.size(); i += step) {
+        compressor->feed(input.subspan(i, std::min(step, input.size() - i)));
+    }
+    compressor->finish();
+    const std::string_view text(reinterpret_cast<const char*>(input.data()), input.size());
+    require(decompress(make_gzip_decompressor, std::as_bytes(std::span(gzip)), step) == text);
+    require(decompress(make_zlib_decompressor, std::as_bytes(std::span(gzip)), step) == text);
+    // With one bit changed it is damaged, or the bit does not matter.
+    if (!gzip.empty()) {
+        const std::size_t at = (data[0] * 256u + data[1]) % (gzip.size() * 8);
+        gzip[at / 8] = static_cast<char>(gzip[at / 8] ^ (1 << (at % 8)));
+        const auto damaged =
+            decompress(make_gzip_decompressor, std::as_bytes(std::span(gzip)), step);
+        require(!damaged || *damaged == text);
+    }
+    return 0;
+}
