@@ -46,13 +46,17 @@ include $(PGXS)
 
 all: $(PROGRAM_FILE)
 
-# CMake knows by itself what is out of date.
+# CMake knows by itself what is out of date; the stamp holds what it was configured for.
+CMAKE_FOR = $(shell command -v '$(PG_CONFIG)') $(CMAKE_OPTIONS)
 .PHONY: cmake-build
 cmake-build:
-	@test -f $(CMAKE_BUILD)/CMakeCache.txt || $(CMAKE) -S . -B $(CMAKE_BUILD) \
-	    -DCMAKE_BUILD_TYPE=RelWithDebInfo -DIMMBACKUP_TESTS=OFF -DPG_CONFIG='$(PG_CONFIG)' \
-	    $(CMAKE_OPTIONS)
-	@$(CMAKE) --build $(CMAKE_BUILD) --parallel $(BUILD_JOBS) --target immbackup immbackup_store
+	@if ! test "$$(cat $(CMAKE_BUILD)/configured-for 2>/dev/null)" = '$(CMAKE_FOR)'; then \
+	    $(CMAKE) -S . -B $(CMAKE_BUILD) -DCMAKE_BUILD_TYPE=RelWithDebInfo -DIMMBACKUP_TESTS=OFF \
+	        -DIMMBACKUP_BINDIR= -DPG_CONFIG=$(CMAKE_FOR) && \
+	    echo '$(CMAKE_FOR)' > $(CMAKE_BUILD)/configured-for; \
+	fi
+	+@$(CMAKE) --build $(CMAKE_BUILD) $(if $(findstring jobserver,$(MAKEFLAGS)),,--parallel $(BUILD_JOBS)) \
+	    --target immbackup immbackup_store
 
 $(LIBRARIES) $(PROGRAM_FILE): cmake-build ;
 
