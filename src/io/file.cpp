@@ -5,9 +5,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <vector>
 
 #include "core/error.h"
 
@@ -133,21 +133,30 @@ std::uint64_t read_blocks(const Fd& fd, const fs::path& path,
     }
 }
 
+// A failed sync is never tried again: the kernel may have dropped the pages it could not write, and
+// a second call would then report success. Only an interrupted one has decided nothing.
 void sync_file(const Fd& fd, const fs::path& path) {
-    if (::fsync(fd.get()) != 0) {
-        throw system_error(errno, "sync file", path.string());
+    while (::fsync(fd.get()) != 0) {
+        if (errno != EINTR) {
+            throw system_error(errno, "sync file", path.string());
+        }
     }
 }
 
 void sync_data(const Fd& fd, const fs::path& path) {
-    if (::fdatasync(fd.get()) != 0) {
-        throw system_error(errno, "sync file", path.string());
+    while (::fdatasync(fd.get()) != 0) {
+        if (errno != EINTR) {
+            throw system_error(errno, "sync file", path.string());
+        }
     }
 }
 
 void sync_directory(const fs::path& path) {
     const Fd fd = open_file(path, O_RDONLY | O_DIRECTORY);
-    sync_file(fd, path);
+    // EINVAL: the file system syncs no directories, since it writes names through.
+    if (::fsync(fd.get()) != 0 && errno != EINVAL) {
+        throw system_error(errno, "sync directory", path.string());
+    }
 }
 
 void drop_cache(const Fd& fd) {
@@ -210,6 +219,34 @@ void make_directory(const fs::path& path, unsigned mode) {
         return;
     }
     throw system_error(reason == EEXIST ? ENOTDIR : reason, "create directory", path.string());
+}
+
+void give_to_owner_of(const fs::path& folder, const Fd& fd, const fs::path& path) {
+    struct stat owner {};
+    struct stat status {};
+    if (::geteuid() != 0 || ::stat(folder.c_str(), &owner) != 0 || owner.st_uid == 0 ||
+        ::fstat(fd.get(), &status) != 0 || status.st_uid != 0) {
+        return;
+    }
+    // A file with a second name may be somebody else's, linked here to be given away.
+    const bool alone = S_ISDIR(status.st_mode) || (S_ISREG(status.st_mode) && status.st_nlink == 1);
+    if (alone && ::fchown(fd.get(), owner.st_uid, owner.st_gid) != 0) {
+        throw system_error(errno, "set the owner of", path.string());
+    }
+}
+
+std::vector<std::string> list_directory(const fs::path& path) {
+    std::vector<std::string> names;
+    std::error_code error;
+    fs::directory_iterator entry(path, error);
+    for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+        names.push_back(entry->path().filename().string());
+    }
+    if (error) {
+        throw system_error(error.value(), "read directory", path.string());
+    }
+    std::sort(names.begin(), names.end());
+    return names;
 }
 
 Space space_of(const fs::path& path) {

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "io/fd.h"
 
@@ -29,7 +30,8 @@ void write_all(const Fd& fd, std::string_view text, const fs::path& path);
 std::size_t read_some(const Fd& fd, std::span<std::byte> bytes, const fs::path& path);
 // The whole of a regular file; Error(corrupt) where it is larger than `limit`.
 std::string read_file(const fs::path& path, std::size_t limit);
-// Feeds a file's bytes block by block to `sink` from `offset` on. Returns the bytes read.
+// Feeds a file's bytes block by block to `sink`, from the descriptor's position on. Returns the
+// bytes read.
 std::uint64_t read_blocks(const Fd& fd, const fs::path& path,
                           const std::function<void(std::span<const std::byte>)>& sink);
 
@@ -48,6 +50,12 @@ void rename_no_replace(const fs::path& from, const fs::path& to);
 bool remove_file(const fs::path& path);
 // Makes one directory with exactly this mode; an existing directory is left as it is.
 void make_directory(const fs::path& path, unsigned mode);
+// Where root works in another user's directory, what it makes there must stay usable for that user:
+// gives a regular file or directory that belongs to root, and has no other name, to the owner of
+// `folder`. Otherwise does nothing.
+void give_to_owner_of(const fs::path& folder, const Fd& fd, const fs::path& path);
+// Names of a directory's entries, sorted; without "." and "..".
+std::vector<std::string> list_directory(const fs::path& path);
 
 struct Space {
     std::uint64_t total = 0;      // bytes

@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <string>
@@ -32,21 +34,33 @@ bool lock_within(int fd, const std::filesystem::path& path, int wait_ms) {
     return true;
 }
 
+// What the holder wrote about itself. Whoever can write to the directory can write this, and it
+// goes into messages: one short line of printable characters.
+std::string holder_of(const Fd& fd) {
+    constexpr std::size_t kMaxHolder = 256;
+    std::string holder(kMaxHolder, '\0');
+    const ssize_t count = ::pread(fd.get(), holder.data(), holder.size(), 0);
+    holder.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+    holder = holder.substr(0, holder.find('\n'));
+    std::replace_if(
+        holder.begin(), holder.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+    return holder.empty() ? "unknown" : holder;
+}
+
 }  // namespace
 
 DirectoryLock DirectoryLock::acquire(const std::filesystem::path& lock_file, const char* purpose,
                                      int wait_ms) {
-    constexpr std::size_t kMaxHolder = 256;
-    Fd fd = open_file(lock_file, O_RDWR | O_CREAT, 0600);
+    Fd fd = open_file(lock_file, O_RDWR | O_CREAT | O_NONBLOCK, 0600);
+    struct stat status {};
+    if (::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
+        throw Error(ErrorCode::config, "\"" + lock_file.string() + "\" is not a regular file",
+                    "It is the lock of the backup directory.", "Remove it.");
+    }
+    give_to_owner_of(lock_file.parent_path(), fd, lock_file);
     if (!lock_within(fd.get(), lock_file, wait_ms)) {
-        std::string holder(kMaxHolder, '\0');
-        const ssize_t count = ::pread(fd.get(), holder.data(), holder.size(), 0);
-        holder.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
-        holder = holder.substr(0, holder.find('\n'));
-        throw Error(
-            ErrorCode::busy,
-            "another process holds the backup directory: " + (holder.empty() ? "unknown" : holder),
-            {}, "Wait until it has finished, or stop it.");
+        throw Error(ErrorCode::busy, "another process holds the backup directory: " + holder_of(fd),
+                    {}, "Wait until it has finished, or stop it.");
     }
     const std::string holder = "process " + std::to_string(::getpid()) + " (" + purpose + ")\n";
     // Only for the message of whoever has to wait: a failure to write it (full disk) does not

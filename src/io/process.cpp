@@ -15,6 +15,7 @@
 #include <csignal>
 #include <cstring>
 #include <thread>
+#include <utility>
 
 #include "io/clock.h"
 
@@ -23,6 +24,9 @@ extern char** environ;  // NOLINT: POSIX
 namespace immbackup {
 
 namespace {
+
+// Of a child that somebody else reaped (or that was moved away): not known, so not good.
+constexpr int kUnknownExit = 255;
 
 struct Pipe {
     Fd read, write;
@@ -36,12 +40,15 @@ Pipe make_pipe() {
     // Above the standard descriptors, so that the child's dup2 never meets its own source.
     for (int& end : ends) {
         if (end <= STDERR_FILENO) {
-            const int moved = ::fcntl(end, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-            ::close(end);
-            end = moved;
+            const int low = std::exchange(end, ::fcntl(end, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+            ::close(low);
         }
     }
-    return {Fd(ends[0]), Fd(ends[1])};
+    Pipe pipe{Fd(ends[0]), Fd(ends[1])};
+    if (!pipe.read || !pipe.write) {
+        throw system_error(EMFILE, "create a pipe");
+    }
+    return pipe;
 }
 
 class SpawnActions {
@@ -128,6 +135,15 @@ ExitStatus decode(int status) {
     return out;
 }
 
+// Has the child ended, or is it gone? It is not reaped: as long as it is not, its id and its
+// group's cannot be given to anybody else, and may be signalled.
+bool has_ended(pid_t pid, bool& gone) {
+    siginfo_t info{};
+    const int result = ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT);
+    gone = result != 0 && errno == ECHILD;
+    return gone || (result == 0 && info.si_pid == pid);
+}
+
 // A write into a pipe without a reader must be an error, not the end of this process; and the child
 // inherits what is ignored.
 void ignore_sigpipe() {
@@ -208,10 +224,7 @@ Child::Child(Child&& other) noexcept {
 
 Child& Child::operator=(Child&& other) noexcept {
     if (this != &other) {
-        if (pid_ > 0 && !status_) {
-            signal(SIGKILL);
-            wait();
-        }
+        kill_and_reap();
         pid_ = std::exchange(other.pid_, -1);
         group_ = other.group_;
         status_ = std::exchange(other.status_, std::nullopt);
@@ -223,6 +236,10 @@ Child& Child::operator=(Child&& other) noexcept {
 }
 
 Child::~Child() {
+    kill_and_reap();
+}
+
+void Child::kill_and_reap() {
     if (pid_ > 0 && !status_) {
         signal(SIGKILL);
         wait();
@@ -230,8 +247,12 @@ Child::~Child() {
 }
 
 void Child::signal(int number) {
+    bool gone = false;
     if (pid_ > 0 && !status_) {
-        ::kill(group_ ? -pid_ : pid_, number);
+        has_ended(pid_, gone);
+        if (!gone) {
+            ::kill(group_ ? -pid_ : pid_, number);
+        }
     }
 }
 
@@ -244,13 +265,15 @@ std::optional<ExitStatus> Child::poll() {
     if (reaped == pid_) {
         status_ = decode(status);
     } else if (reaped < 0 && errno == ECHILD) {
-        status_ =
-            ExitStatus{true, 255, 0};  // reaped by somebody else: its status is unknown, not good
+        status_ = ExitStatus{true, kUnknownExit, 0};
     }
     return status_;
 }
 
 ExitStatus Child::wait() {
+    if (pid_ <= 0) {
+        return ExitStatus{true, kUnknownExit, 0};
+    }
     while (!poll()) {
         int status = 0;
         const pid_t reaped = ::waitpid(pid_, &status, 0);
@@ -262,19 +285,19 @@ ExitStatus Child::wait() {
 }
 
 ExitStatus Child::stop(int grace_ms) {
+    if (status_ || pid_ <= 0) {
+        return wait();
+    }
     signal(SIGTERM);
     const std::uint64_t deadline =
         monotonic_ms() + static_cast<std::uint64_t>(std::max(grace_ms, 0));
-    while (!poll() && monotonic_ms() < deadline) {
+    bool gone = false;
+    while (!has_ended(pid_, gone) && monotonic_ms() < deadline) {
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
-    // Also after it ended by itself: what it started may still be there, in its group.
-    if (!status_) {
-        signal(SIGKILL);
-    } else if (group_) {
-        ::kill(-pid_, SIGKILL);
-    }
-    return wait();
+    // Also where it ended by itself: what it started may still be there, in its group.
+    kill_and_reap();
+    return *status_;
 }
 
 void TextTail::append(std::string_view text) {
@@ -284,7 +307,30 @@ void TextTail::append(std::string_view text) {
     }
 }
 
+namespace {
+
+// A program may close its output long before it ends.
+ExitStatus wait_cancellable(Child& child, const CancelToken& cancel) {
+    constexpr int kLongestPauseMs = 50;
+    int pause_ms = 1;
+    while (true) {
+        if (const auto status = child.poll()) {
+            return *status;
+        }
+        pollfd wait{cancel.fd(), POLLIN, 0};
+        ::poll(&wait, 1, pause_ms);
+        pause_ms = std::min(pause_ms * 2, kLongestPauseMs);
+        if (cancel.cancelled()) {
+            child.stop();
+            cancel.check();
+        }
+    }
+}
+
+}  // namespace
+
 Output run_program(const SpawnOptions& options, const CancelToken& cancel, std::size_t limit) {
+    cancel.check();
     Child child = Child::spawn(options);
     Output output;
     TextTail tail;
@@ -320,12 +366,13 @@ Output run_program(const SpawnOptions& options, const CancelToken& cancel, std::
                         "program \"" + options.program + "\" printed too much");
         }
     }
-    output.status = child.wait();
+    output.status = wait_cancellable(child, cancel);
     output.err = tail.text();
     return output;
 }
 
 void bind_to_parent(pid_t expected_parent) {
+    // Tied to the thread that spawned us: a parent spawns jobs from its main thread.
     if (::prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) {
         throw system_error(errno, "ask for a signal at the parent's death");
     }
@@ -336,8 +383,16 @@ void bind_to_parent(pid_t expected_parent) {
 }
 
 void forbid_core_files() {
-    const rlimit none{0, 0};
-    static_cast<void>(::setrlimit(RLIMIT_CORE, &none));
+    // One byte, not zero: a limit of 1 also stops dumps that go to a program (core(5), piped
+    // patterns), which a limit of 0 does not, and like 0 it leaves no file. Programs that we start
+    // inherit it. PR_SET_DUMPABLE would be lost at their exec, and would take /proc/self away from
+    // us.
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_CORE, &limit) == 0) {
+        limit.rlim_max = std::min<rlim_t>(limit.rlim_max, 1);
+        limit.rlim_cur = limit.rlim_max;
+        static_cast<void>(::setrlimit(RLIMIT_CORE, &limit));
+    }
 }
 
 void volunteer_for_oom_killer() {

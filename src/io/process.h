@@ -55,11 +55,13 @@ class Child {
     void signal(int number);           // to the group where it has its own, else to the process
     std::optional<ExitStatus> poll();  // reaps without waiting
     ExitStatus wait();
-    // SIGTERM, up to `grace_ms` of waiting, SIGKILL; reaps.
+    // SIGTERM, up to `grace_ms` of waiting, SIGKILL to what is left of its group; reaps. Nothing
+    // where it was reaped already.
     ExitStatus stop(int grace_ms = 5000);
 
   private:
     Child() = default;
+    void kill_and_reap();
     pid_t pid_ = -1;
     bool group_ = false;
     std::optional<ExitStatus> status_;
