@@ -19,6 +19,7 @@ if [ "${IMMBACKUP_INSTALLCHECK:-}" = "" ]; then
         id "$user" >/dev/null 2>&1 || user=nobody
     fi
     # A backup may carry the immutable flag, where whoever runs this could set it.
+    # shellcheck disable=SC2317  # called by the trap
     cleanup() {
         chattr -R -i -a "$work" >/dev/null 2>&1 || true
         chmod -R u+w "$work" >/dev/null 2>&1 || true
