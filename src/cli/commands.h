@@ -15,6 +15,7 @@ void register_verify(CLI::App& app, Context& context);
 void register_restore(CLI::App& app, Context& context);
 void register_audit(CLI::App& app, Context& context);
 void register_settings(CLI::App& app, Context& context);
+void register_schedule(CLI::App& app, Context& context);
 void register_version(CLI::App& app, Context& context);
 void register_job(CLI::App& app, Context& context);  // hidden: what the scheduler starts
 

@@ -1,0 +1,252 @@
+// `immbackup job`: the child's end of the job protocol (core/job_protocol.h). Not for people.
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <mutex>
+
+#include "backup/records.h"
+#include "backup/run.h"
+#include "cli/commands.h"
+#include "cli/signal_watcher.h"
+#include "core/events.h"
+#include "core/job_protocol.h"
+#include "io/clock.h"
+#include "io/lock.h"
+#include "io/process.h"
+
+namespace immbackup {
+
+namespace {
+
+constexpr int kDirectoryWaitMs = 30'000;
+constexpr int kRecoveryWaitMs = 2'000;
+constexpr std::uint64_t kProgressMs = 250;
+constexpr int kWriteWaitMs = 10'000;
+
+// Events to the scheduler. A reader that is slow or gone never holds up a backup: progress is
+// dropped then, everything else waits a bounded time.
+class EventWriter final : public Progress {
+  public:
+    explicit EventWriter(SignalWatcher& signals) : signals_(signals) {
+        ::fcntl(STDOUT_FILENO, F_SETFL, O_NONBLOCK);
+    }
+
+    void update(const ProgressState& state) override {
+        const std::lock_guard lock(mutex_);
+        const std::uint64_t time = monotonic_ms();
+        if (state.phase != phase_ || state.database != database_) {
+            phase_ = state.phase;
+            database_ = state.database;
+            JobEvent event;
+            event.kind = JobEventKind::phase;
+            event.phase = phase_;
+            event.database = database_;
+            send(event, kWriteWaitMs);
+        } else if (time < last_ + kProgressMs) {
+            return;
+        }
+        last_ = time;
+        JobEvent event;
+        event.kind = JobEventKind::progress;
+        event.database = state.database;
+        event.table = state.table;
+        event.bytes_in = state.bytes_in;
+        event.bytes_out = state.bytes_out;
+        event.bytes_total = state.bytes_total;
+        event.databases_done = state.databases_done;
+        event.databases_total = state.databases_total;
+        send(event, 0);
+    }
+    void run_id(std::string_view run) override {
+        JobEvent event;
+        event.kind = JobEventKind::run;
+        event.run = run;
+        locked_send(event);
+    }
+    void dump_process(int process_group) override {
+        signals_.set_dump_group(process_group);
+        JobEvent event;
+        event.kind = JobEventKind::dump;
+        event.process_group = process_group;
+        locked_send(event);
+    }
+    void warning(std::string_view text) override {
+        JobEvent event;
+        event.kind = JobEventKind::warning;
+        event.text = text;
+        locked_send(event);
+    }
+    void result(const Error& error) {
+        JobEvent event;
+        event.kind = JobEventKind::result;
+        event.exit_code = error.exit_code();
+        event.message = error.message();
+        event.detail = error.detail();
+        event.hint = error.hint();
+        locked_send(event);
+    }
+
+  private:
+    void locked_send(const JobEvent& event) {
+        const std::lock_guard lock(mutex_);
+        send(event, kWriteWaitMs);
+    }
+    // Writes the whole line, or, with no time to wait and no room, nothing of it.
+    void send(const JobEvent& event, int wait_ms) {
+        const std::string line = format_job_event(event);
+        std::string_view rest = line;
+        while (!rest.empty()) {
+            const ssize_t count = ::write(STDOUT_FILENO, rest.data(), rest.size());
+            if (count > 0) {
+                rest.remove_prefix(static_cast<std::size_t>(count));
+                wait_ms = std::max(wait_ms, kWriteWaitMs);  // half a line must become a whole one
+                continue;
+            }
+            if (count < 0 && errno == EINTR) {
+                continue;
+            }
+            pollfd wait{STDOUT_FILENO, POLLOUT, 0};
+            if (count == 0 || errno != EAGAIN || wait_ms == 0 || ::poll(&wait, 1, wait_ms) <= 0) {
+                return;
+            }
+        }
+    }
+
+    SignalWatcher& signals_;
+    std::mutex mutex_;
+    std::string phase_;
+    std::string database_;
+    std::uint64_t last_ = 0;
+};
+
+// One line from stdin; what follows it stays unread.
+std::string read_request() {
+    std::string line;
+    std::array<char, 4096> buffer{};
+    while (line.size() <= kMaxRequest) {
+        const ssize_t count = ::read(STDIN_FILENO, buffer.data(), buffer.size());
+        if (count < 0 && errno == EINTR) {
+            continue;
+        }
+        if (count <= 0) {
+            break;
+        }
+        line.append(buffer.data(), static_cast<std::size_t>(count));
+        if (const auto end = line.find('\n'); end != std::string::npos) {
+            line.resize(end);
+            return line;
+        }
+    }
+    throw Error(ErrorCode::usage, "there is no job request on standard input", {},
+                "`immbackup job` is started by the server; use `immbackup backup` by hand.");
+}
+
+void do_backup(const JobRequest& request, const Settings& settings, Store& store,
+               CancelToken& cancel, EventWriter& events) {
+    const auto lock =
+        DirectoryLock::acquire(store.layout().lock_file(), "backup job", kDirectoryWaitMs);
+    AuditLog audit(store.layout(), "job");
+    run_backup({settings, request.bindir, request.trigger, request.actor, request.databases}, store,
+               audit, cancel, events);
+}
+
+void record_settings(const JobRequest& request, AuditLog& audit) {
+    const auto& recorded = audit.catalog().settings;
+    const SettingTexts before(recorded.begin(), recorded.end());
+    if (const auto body = settings_changed_body(before, request.settings, request.settings_at)) {
+        audit.append(event::kSettingsChanged, *body);
+    }
+}
+
+void recover_if_free(const JobRequest& request, Store& store, AuditLog& audit,
+                     EventWriter& events) {
+    try {
+        const auto lock =
+            DirectoryLock::acquire(store.layout().lock_file(), "recovery job", kRecoveryWaitMs);
+        audit.refresh();
+        recover(store, audit,
+                request.recover_reason.empty() ? "the server stopped while the run was going on"
+                                               : request.recover_reason);
+        audit.save_checkpoint();
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::busy) {
+            throw;
+        }
+        // Whoever holds it is at work on these files; what it leaves, the next run finds.
+        events.warning("leftovers of an earlier run are not looked for: " + error.message());
+    }
+}
+
+void do_record(const JobRequest& request, Store& store, EventWriter& events) {
+    AuditLog audit(store.layout(), "job");
+    for (const auto& record : request.records) {
+        audit.append(record.event.c_str(), record.body);
+    }
+    if (request.settings_diff) {
+        record_settings(request, audit);
+    }
+    if (request.recover) {
+        recover_if_free(request, store, audit, events);
+    }
+    if (request.settings_at == "start" && store.seal_level() == SealLevel::readonly) {
+        events.warning(
+            "artifacts are sealed by mode 0400 only: the kernel's immutable flag needs "
+            "CAP_LINUX_IMMUTABLE and a "
+            "file system that has it");
+    }
+}
+
+void do_job(const JobRequest& request, CancelToken& cancel, EventWriter& events) {
+    if (request.job != "backup" && request.job != "record") {
+        throw Error(ErrorCode::usage, fmt::format("\"{}\" is not a job", request.job));
+    }
+    const Settings settings = resolve_settings(request.settings);
+    add_niceness(settings.nice);
+    const auto store = open_local_store(settings.directory);
+    if (request.job == "backup") {
+        do_backup(request, settings, *store, cancel, events);
+    } else {
+        do_record(request, *store, events);
+    }
+}
+
+int run_job() {
+    const pid_t parent = ::getppid();
+    CancelToken cancel;
+    SignalWatcher signals(cancel);
+    EventWriter events(signals);
+    Error outcome(ErrorCode::ok, "");
+    try {
+        forbid_core_files();
+        bind_to_parent(parent);
+        volunteer_for_oom_killer();
+        const JobRequest request = job_request_from_json(read_request());
+        signals.watch_stdin();
+        do_job(request, cancel, events);
+    } catch (const Error& error) {
+        outcome = error;
+    } catch (const std::exception& error) {
+        outcome = Error(ErrorCode::internal, error.what());
+    }
+    events.result(outcome);
+    // Reaped by a postmaster as PID 1, any other code would look like the crash of a server
+    // process.
+    return signals.parent_gone() ? std::min(outcome.exit_code(), 1) : outcome.exit_code();
+}
+
+}  // namespace
+
+void register_job(CLI::App& app, Context& context) {
+    CLI::App* command = app.add_subcommand("job", "Started by the server");
+    command->group("");
+    command->callback([&context] { context.action = [] { return run_job(); }; });
+}
+
+}  // namespace immbackup
