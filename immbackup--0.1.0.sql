@@ -43,7 +43,7 @@ RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME', 'immbackup_verify_audit'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 1;
 COMMENT ON FUNCTION immbackup.verify_audit() IS
-'recomputes the hash chain of the audit log: its records and head, and where and why it is broken';
+'recomputes the hash chain of the audit log: its records and head, whether it is sound, and where and why not';
 
 CREATE FUNCTION immbackup.audit(
     after_seq pg_catalog.int8 DEFAULT 0,

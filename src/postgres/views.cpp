@@ -275,7 +275,10 @@ void verify(RowWriter& row) {
     } else {
         row.null();
     }
-    row.text_or_null(report.problem);
+    // Not a break: the next record will name it.
+    row.text_or_null(report.sound() && report.torn_tail
+                         ? std::string_view("The last line was cut off; the next record says so.")
+                         : report.problem);
     row.emit();
 }
 
