@@ -57,7 +57,6 @@ DirectoryLock DirectoryLock::acquire(const std::filesystem::path& lock_file, con
         throw Error(ErrorCode::config, "\"" + lock_file.string() + "\" is not a regular file",
                     "It is the lock of the backup directory.", "Remove it.");
     }
-    give_to_owner_of(lock_file.parent_path(), fd, lock_file);
     if (!lock_within(fd.get(), lock_file, wait_ms)) {
         throw Error(ErrorCode::busy, "another process holds the backup directory: " + holder_of(fd),
                     {}, "Wait until it has finished, or stop it.");

@@ -100,6 +100,19 @@ std::unique_ptr<Store> open_local_store(const std::string& directory) {
     for (const fs::path& path : {layout.active(), layout.incoming(), layout.logs()}) {
         make_directory(path, kDirectoryMode);
     }
+    sync_directory(layout.root);
+    return std::make_unique<LocalStore>(layout);
+}
+
+std::unique_ptr<Store> open_store_for_reading(const std::string& directory) {
+    const Layout layout{directory};
+    std::error_code error;
+    if (!fs::is_directory(layout.active(), error)) {
+        throw Error(ErrorCode::config,
+                    fmt::format("there is no backup directory at \"{}\"", directory),
+                    error ? error.message() + "." : "It has no folder \"active\".",
+                    "Name the directory that immbackup.directory (BACKUP_DIR) names, or a copy.");
+    }
     return std::make_unique<LocalStore>(layout);
 }
 
@@ -107,8 +120,8 @@ SealLevel LocalStore::seal_level() {
     if (level_) {
         return *level_;
     }
-    const fs::path probe = layout_.incoming() / fmt::format("seal-probe.{}", ::getpid());
-    ::unlink(probe.c_str());
+    const fs::path probe = layout_.incoming() / fmt::format("{}{}", kProbePrefix, ::getpid());
+    unseal_and_remove(probe);  // a process of the same number may have died in between
     const Fd fd = open_file(probe, O_RDWR | O_CREAT | O_EXCL, kStagedMode);
     const bool able = set_inode_flag(fd, InodeFlag::immutable, true) &&
                       has_inode_flag(fd, InodeFlag::immutable) &&
@@ -119,6 +132,10 @@ SealLevel LocalStore::seal_level() {
 }
 
 std::unique_ptr<StagedArtifact> LocalStore::stage(const std::string& stem) {
+    if (!parse_stem(stem)) {
+        throw Error(ErrorCode::internal,
+                    fmt::format("\"{}\" is not the name of an artifact", stem));
+    }
     return std::make_unique<LocalStaged>(layout_.incoming() / (artifact_file(stem) + ".part"));
 }
 
@@ -135,27 +152,33 @@ void LocalStore::seal_file(const fs::path& path, SealLevel level) const {
         throw Error(ErrorCode::permission,
                     fmt::format("\"{}\" does not hold the seal \"{}\"", path.string(),
                                 seal_level_name(level)),
-                    "The mode or the flag was set, but is not there when read back.");
+                    "The mode or the flag was set, but is not there when read back.",
+                    "Keep backups on a file system that stores modes and inode flags.");
+    }
+}
+
+// Takes back what seal_file() did, as far as that is possible; what is no regular file is left
+// alone.
+void LocalStore::unseal(const fs::path& path) {
+    struct stat status {};
+    if (::lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode)) {
+        const Fd fd = open_regular(path);
+        static_cast<void>(set_inode_flag(fd, InodeFlag::immutable, false));
+        static_cast<void>(::fchmod(fd.get(), kStagedMode));
     }
 }
 
 void LocalStore::unseal_and_remove(const fs::path& path) {
-    struct stat status {};
-    if (::lstat(path.c_str(), &status) != 0) {
-        return;
-    }
-    if (S_ISREG(status.st_mode)) {
-        const Fd fd = open_regular(path);
-        static_cast<void>(set_inode_flag(fd, InodeFlag::immutable, false));
-    }
+    unseal(path);
     remove_file(path);
 }
 
 void LocalStore::publish(std::unique_ptr<StagedArtifact> staged, const Manifest& manifest) {
     auto* local = dynamic_cast<LocalStaged*>(staged.get());
     const auto level = seal_level_from_name(manifest.seal);
-    if (local == nullptr || !level || local->sha256() != manifest.sha256 ||
-        local->size() != manifest.size) {
+    if (local == nullptr || !level || *level == SealLevel::none ||
+        local->sha256() != manifest.sha256 || local->size() != manifest.size ||
+        local->path().filename() != artifact_file(manifest.artifact) + ".part") {
         throw Error(ErrorCode::internal,
                     "a manifest does not describe the artifact it is published with");
     }
@@ -168,11 +191,18 @@ void LocalStore::publish(std::unique_ptr<StagedArtifact> staged, const Manifest&
             throw Error(ErrorCode::exists, fmt::format("\"{}\" exists already", file.string()));
         }
     }
+    std::vector<fs::path> placed;
     try {
         rename_no_replace(local->path(), files[0]);
         local->mark_published();
+        placed.push_back(files[0]);
         place(files[1], fmt::format("{}  {}\n", manifest.sha256, artifact_file(stem)));
+        placed.push_back(files[1]);
+        // The manifest's presence says that the rest is there, after a power failure too: the other
+        // two names are on the disk before it gets its own.
+        sync_directory(layout_.active());
         place(files[2], manifest_to_json(manifest));
+        placed.push_back(files[2]);
         sync_directory(layout_.active());
         sync_directory(layout_.incoming());
         for (const auto& file : files) {
@@ -180,19 +210,30 @@ void LocalStore::publish(std::unique_ptr<StagedArtifact> staged, const Manifest&
         }
         sync_directory(layout_.active());
     } catch (...) {
-        // The manifest goes first: without it there is no backup. What cannot be removed now, the
-        // next sweep finds; an error of the removal must not hide the first one.
-        for (auto file = files.rbegin(); file != files.rend(); ++file) {
-            try {
-                if (local->published()) {
-                    unseal_and_remove(*file);
-                }
-            } catch (const Error&) {
-                continue;
-            }
-        }
+        withdraw(placed);
         throw;
     }
+}
+
+// Undoes a publication that failed. All seals are opened before anything is removed, and the
+// manifest goes first: at no point is there a sealed file without a manifest, which a sweep would
+// have to take for a damaged backup. What cannot be removed now, the next sweep finds; an error
+// here must not hide the one that led here.
+void LocalStore::withdraw(const std::vector<fs::path>& placed) {
+    const auto quietly = [](const auto& act) {
+        try {
+            act();
+        } catch (const Error&) {
+            return;
+        }
+    };
+    for (const auto& file : placed) {
+        quietly([&] { unseal(file); });
+    }
+    for (auto file = placed.rbegin(); file != placed.rend(); ++file) {
+        quietly([&] { remove_file(*file); });
+    }
+    quietly([&] { sync_directory(layout_.active()); });
 }
 
 // A whole small file under its final name at once, by way of incoming/.
@@ -209,13 +250,13 @@ void LocalStore::place(const fs::path& path, const std::string& content) const {
 
 std::vector<std::string> LocalStore::list() const {
     std::vector<std::string> stems;
-    for (const auto& entry : fs::directory_iterator(layout_.active())) {
-        const std::string name = entry.path().filename().string();
+    for (const std::string& name : list_directory(layout_.active())) {
         const auto stem = stem_of_file(name);
         if (stem && name.ends_with(kManifestSuffix)) {
             stems.push_back(*stem);
         }
     }
+    // By name of the stem, not of the file: "<run>.x" and "<run>" sort otherwise beside ".sql".
     std::sort(stems.begin(), stems.end());
     return stems;
 }

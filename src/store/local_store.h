@@ -7,6 +7,9 @@
 
 namespace immbackup {
 
+// incoming/seal-probe.<pid>: the file on which seal_level() tries what is possible.
+inline constexpr std::string_view kProbePrefix = "seal-probe.";
+
 class LocalStore final : public Store {
   public:
     explicit LocalStore(Layout layout) : layout_(std::move(layout)) {}
@@ -24,8 +27,12 @@ class LocalStore final : public Store {
   private:
     void seal_file(const fs::path& path, SealLevel level) const;
     static SealLevel seal_of_file(const fs::path& path);
+    static void unseal(const fs::path& path);
     static void unseal_and_remove(const fs::path& path);
+    void withdraw(const std::vector<fs::path>& placed);
     void place(const fs::path& path, const std::string& content) const;
+    static void discard(const fs::path& path, const std::string& name, std::uint64_t size,
+                        SweepReport& report);
     void sweep_incoming(SweepReport& report);
     void sweep_active(const std::vector<std::string>& known, SweepReport& report);
     void sweep_stem(const std::string& stem, bool known, SweepReport& report);

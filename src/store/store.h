@@ -67,7 +67,12 @@ class Store {
 // missing; Error(config) with the command that helps as hint where the root is missing or not
 // usable.
 std::unique_ptr<Store> open_local_store(const std::string& directory);
-// The same check alone, without changing anything: why the directory cannot be used.
+// A store to look into: nothing is made or checked beyond that there is one, so that a copy on a
+// read-only file system, or of another owner, can be listed, verified and restored from. Only for
+// const use.
+std::unique_ptr<Store> open_store_for_reading(const std::string& directory);
+// The check of open_local_store() alone, without changing anything: why the directory cannot be
+// used.
 std::optional<Error> directory_problem(const std::string& directory);
 
 }  // namespace immbackup

@@ -17,8 +17,11 @@ namespace {
 // Names that this program makes in incoming/.
 bool is_ours_in_incoming(const std::string& name) {
     constexpr std::string_view kPart = ".part";
-    return name.starts_with("seal-probe.") ||
-           (name.ends_with(kPart) && stem_of_file(name.substr(0, name.size() - kPart.size())));
+    if (name.starts_with(kProbePrefix)) {
+        const std::string_view pid = std::string_view(name).substr(kProbePrefix.size());
+        return !pid.empty() && pid.find_first_not_of("0123456789") == std::string_view::npos;
+    }
+    return (name.ends_with(kPart) && stem_of_file(name.substr(0, name.size() - kPart.size())));
 }
 
 bool is_regular(const fs::path& path, std::uint64_t& size) {
@@ -43,26 +46,39 @@ SweepReport LocalStore::sweep(const std::vector<std::string>& known) {
     return report;
 }
 
-void LocalStore::sweep_incoming(SweepReport& report) {
-    for (const auto& entry : fs::directory_iterator(layout_.incoming())) {
-        const std::string name = entry.path().filename().string();
-        std::uint64_t size = 0;
-        if (!is_ours_in_incoming(name) || !is_regular(entry.path(), size)) {
-            report.foreign.push_back("incoming/" + name);
-            continue;
+// What the system does not let us remove is nothing that this process made, and no reason to take
+// no backup: it is reported.
+void LocalStore::discard(const fs::path& path, const std::string& name, std::uint64_t size,
+                         SweepReport& report) {
+    try {
+        unseal_and_remove(path);
+        report.removed.push_back({name, size});
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::permission) {
+            throw;
         }
-        unseal_and_remove(entry.path());
-        report.removed.push_back({"incoming/" + name, size});
+        report.foreign.push_back(name);
+    }
+}
+
+void LocalStore::sweep_incoming(SweepReport& report) {
+    for (const std::string& name : list_directory(layout_.incoming())) {
+        const fs::path path = layout_.incoming() / name;
+        std::uint64_t size = 0;
+        if (is_ours_in_incoming(name) && is_regular(path, size)) {
+            discard(path, "incoming/" + name, size, report);
+        } else {
+            report.foreign.push_back("incoming/" + name);
+        }
     }
 }
 
 void LocalStore::sweep_active(const std::vector<std::string>& known, SweepReport& report) {
     std::set<std::string> stems;
-    for (const auto& entry : fs::directory_iterator(layout_.active())) {
-        const std::string name = entry.path().filename().string();
+    for (const std::string& name : list_directory(layout_.active())) {
         const auto stem = stem_of_file(name);
         std::uint64_t size = 0;
-        if (stem && is_regular(entry.path(), size)) {
+        if (stem && is_regular(layout_.active() / name, size)) {
             stems.insert(*stem);
         } else {
             report.foreign.push_back("active/" + name);
@@ -115,8 +131,9 @@ void LocalStore::sweep_stem(const std::string& stem, bool known, SweepReport& re
         report.completed.push_back(stem);
         return;
     }
-    // A publication that was cut off has no manifest yet, and nothing of it is sealed. Anything
-    // else may be a damaged backup whose record was lost: it is reported, and stays.
+    // A publication that was cut off has no manifest yet, and nothing of it is sealed (publish()
+    // sees to that when it takes one back, too). Anything else may be a damaged backup whose record
+    // was lost: it is reported, and stays.
     const bool has_manifest = is_regular(files[2], size);
     for (const auto& file : files) {
         if (!is_regular(file, size)) {
@@ -126,8 +143,7 @@ void LocalStore::sweep_stem(const std::string& stem, bool known, SweepReport& re
         if (has_manifest || seal_of_file(file) != SealLevel::none) {
             report.foreign.push_back(name);
         } else {
-            unseal_and_remove(file);
-            report.removed.push_back({name, size});
+            discard(file, name, size, report);
         }
     }
 }
