@@ -2,11 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <chrono>
 
-#include "backup/records.h"
-#include "core/error.h"
-#include "core/events.h"
+#include "core/names.h"
 #include "dump/pipeline.h"
 #include "io/clock.h"
 
@@ -14,155 +12,104 @@ namespace immbackup {
 
 namespace {
 
-// What must be left beside the dump itself: manifest, log, other writers.
-constexpr std::uint64_t kSpaceMargin = 16ULL * 1024 * 1024;
-// Growth since the last artifact that the estimate allows for: a tenth.
-constexpr std::uint64_t kGrowthDivisor = 10;
-constexpr std::uint64_t kCompressionGuess = 4;
+constexpr const char* kTier = "hourly";
 
-Time retain_until(Time taken, const Settings& settings) {
-    return taken + std::chrono::days{settings.effective_hourly_days()};
-}
-
-// The manifest's part that is the same for databases and globals.
-Manifest base_manifest(const RunContext& context, const std::string& stem) {
-    Manifest manifest;
-    manifest.artifact = stem;
-    manifest.run = context.run;
-    manifest.server = context.server;
-    manifest.started = now();
-    manifest.tier = "hourly";
-    manifest.instance = context.audit.catalog().instance;
-    manifest.immbackup_version = IMMBACKUP_VERSION;
-    return manifest;
-}
-
-void show_phase(const RunContext& context, const char* phase, const std::string& database) {
-    ProgressState state = context.state;
+void enter(const ArtifactContext& context, ProgressState& state, const char* phase) {
+    context.cancel.check();
     state.phase = phase;
-    state.database = database;
     context.progress.update(state);
 }
 
-void enter_phase(const RunContext& context, const char* phase, const std::string& database) {
-    show_phase(context, phase, database);
-    context.cancel.check();
+DumpJob dump_job(const ArtifactContext& context, const DumpItem& item,
+                 const std::vector<std::string>& arguments) {
+    DumpJob job;
+    const DumpProgram& program = item.globals ? *context.pg_dumpall : context.pg_dump;
+    job.command =
+        pg_dump_command(program, context.target, arguments, item.database, context.settings.nice);
+    job.program = item.globals ? "pg_dumpall" : "pg_dump";
+    job.kind = item.globals ? DumpKind::globals : DumpKind::database;
+    job.gzip_level = context.settings.compression.level;
+    job.stall_timeout = context.settings.stall_timeout;
+    return job;
 }
 
-void take_over(Manifest& manifest, const DumpOutcome& outcome, const Settings& settings) {
-    manifest.finished = outcome.ended;
+// What the dump itself says of the artifact.
+void describe_dump(Manifest& manifest, const DumpJob& job, const DumpOutcome& outcome) {
     manifest.snapshot_after = outcome.spawned;
-    manifest.snapshot_before = outcome.first_byte;
-    manifest.retain_until = retain_until(manifest.snapshot_before, settings);
-    manifest.compression = fmt::format("gzip:{}", settings.compression.level);
-    manifest.compressor = outcome.compressor;
+    // pg_dump takes its snapshot before it writes anything; pg_dumpall reads as it goes.
+    manifest.snapshot_before = job.kind == DumpKind::globals ? outcome.ended : outcome.first_byte;
     manifest.sql_size = outcome.scan.bytes;
+    manifest.compression = fmt::format("gzip:{}", job.gzip_level);
+    manifest.compressor = outcome.compressor;
     manifest.tables = outcome.scan.tables;
     manifest.rows = outcome.scan.rows;
     manifest.large_objects = outcome.scan.large_objects;
     manifest.large_object_bytes = outcome.scan.large_object_bytes;
     manifest.psql_required = psql_required(outcome.scan.restricted, manifest.server.version_num);
-    manifest.warnings.insert(manifest.warnings.end(), outcome.warnings.begin(),
-                             outcome.warnings.end());
+    manifest.warnings = outcome.warnings;
 }
 
-// Runs the dump into a staged file, proves it, publishes it, records it.
-void dump_and_publish(const RunContext& context, const DumpProgram& program, DumpJob job,
-                      Manifest& manifest) {
-    const Settings& settings = context.request.settings;
-    const std::string database = manifest.database.name;
-    auto staged = context.store.stage(manifest.artifact);
-    job.program = manifest.globals ? "pg_dumpall" : "pg_dump";
-    job.kind = manifest.globals ? DumpKind::globals : DumpKind::database;
-    job.gzip_level = settings.compression.level;
-    job.stall_timeout = settings.stall_timeout;
-    job.sink = [&staged](std::span<const std::byte> bytes) { staged->write(bytes); };
-    job.progress = context.state;
-    job.progress.phase = "dumping";
-    job.progress.database = database;
-    job.progress.bytes_total =
-        manifest.globals
-            ? 0
-            : static_cast<std::uint64_t>(std::max<std::int64_t>(manifest.database.size, 0));
-    manifest.pg_dump_version = program.version;
-    const DumpOutcome outcome = run_dump(job, context.cancel, context.progress);
-    take_over(manifest, outcome, settings);
-
-    enter_phase(context, "checking", database);
-    staged->prove(context.cancel);
-    manifest.size = staged->size();
-    manifest.sha256 = staged->sha256();
-
-    enter_phase(context, "sealing", database);
+void describe_run(Manifest& manifest, const ArtifactContext& context) {
+    manifest.run = context.run;
+    manifest.server = context.discovery.server;
+    manifest.tier = kTier;
+    manifest.retain_until =
+        manifest.snapshot_before + std::chrono::days(context.settings.effective_hourly_days());
     manifest.seal = seal_level_name(context.store.seal_level());
     manifest.audit_seq = context.audit.catalog().head_seq;
     manifest.audit_hash = context.audit.catalog().head_hash;
-    context.store.publish(std::move(staged), manifest);
-
-    // From here on nothing may stop it: what is published gets its record.
-    show_phase(context, "recording", database);
-    context.audit.append(event::kArtifactSealed, artifact_sealed_body(manifest));
+    manifest.instance = context.audit.catalog().instance;
+    manifest.immbackup_version = IMMBACKUP_VERSION;
 }
 
 }  // namespace
 
-std::uint64_t expected_size(const Catalog& catalog, const DatabaseProperties& database) {
-    const ArtifactEntry* last = nullptr;
-    for (const auto& [stem, entry] : catalog.artifacts) {
-        if (!entry.globals && entry.database == database.name &&
-            (last == nullptr || entry.seq > last->seq)) {
-            last = &entry;
-        }
+Manifest make_artifact(const ArtifactContext& context, const DumpItem& item,
+                       ProgressState progress) {
+    progress.database = item.database;
+    enter(context, progress, "connecting");
+    Manifest manifest;
+    manifest.globals = item.globals;
+    manifest.artifact = item.globals ? globals_stem(context.run)
+                                     : database_stem(context.run, item.database, context.sole);
+    manifest.started = now();
+    if (item.globals) {
+        manifest.role_passwords = context.discovery.superuser;
+        manifest.pg_dump_arguments =
+            pg_dumpall_globals_arguments(context.settings, manifest.role_passwords);
+        manifest.pg_dump_version = context.pg_dumpall->version;
+    } else {
+        manifest.database = discover_database(context.target, item.database, context.cancel);
+        manifest.pg_dump_arguments = pg_dump_arguments(context.settings);
+        manifest.pg_dump_version = context.pg_dump.version;
     }
-    if (last != nullptr) {
-        return last->size + last->size / kGrowthDivisor;
-    }
-    return database.size > 0 ? static_cast<std::uint64_t>(database.size) / kCompressionGuess : 0;
-}
 
-void check_space(const Space& space, std::uint64_t expected, const std::string& database) {
-    const std::uint64_t needed = expected + kSpaceMargin;
-    if (space.available < needed) {
-        throw Error(
-            ErrorCode::no_space,
-            fmt::format("not enough space for the dump of database \"{}\"", database),
-            fmt::format("About {} bytes are needed, {} are available in the backup directory.",
-                        needed, space.available),
-            "Free space there, or move immbackup.directory to a larger file system.");
-    }
-}
+    const std::string& directory = context.settings.directory;
+    const auto database_size =
+        static_cast<std::uint64_t>(std::max<std::int64_t>(manifest.database.size, 0));
+    const SizeEstimate estimate = estimate_size(context.audit.catalog(), item, database_size);
+    check_space(item, estimate, space_of(directory).available, directory);
 
-Manifest make_artifact(const RunContext& context, const std::string& database, bool sole) {
-    enter_phase(context, "connecting", database);
-    Manifest manifest = base_manifest(context, database_stem(context.run, database, sole));
-    manifest.database = discover_database(context.target, database, context.cancel);
-    check_space(space_of(context.store.layout().root),
-                expected_size(context.audit.catalog(), manifest.database), database);
-    manifest.pg_dump_arguments = pg_dump_arguments(context.request.settings);
-    DumpJob job;
-    job.command =
-        pg_dump_command(context.pg_dump, context.target, manifest.pg_dump_arguments, database, 0);
-    dump_and_publish(context, context.pg_dump, std::move(job), manifest);
-    return manifest;
-}
+    auto staged = context.store.stage(manifest.artifact);
+    progress.bytes_total = estimate.sql_bytes;
+    enter(context, progress, "dumping");
+    DumpJob job = dump_job(context, item, manifest.pg_dump_arguments);
+    job.sink = [&staged](std::span<const std::byte> bytes) { staged->write(bytes); };
+    job.progress = progress;
+    const DumpOutcome outcome = run_dump(job, context.cancel, context.progress);
 
-Manifest make_globals(const RunContext& context) {
-    enter_phase(context, "connecting", "");
-    Manifest manifest = base_manifest(context, globals_stem(context.run));
-    manifest.globals = true;
-    manifest.role_passwords = context.role_passwords;
-    if (!context.role_passwords) {
-        manifest.warnings.emplace_back(
-            "role passwords may not be read: the globals were dumped without them");
-        context.progress.warning(manifest.warnings.back());
-    }
-    check_space(space_of(context.store.layout().root), 0, "globals");
-    manifest.pg_dump_arguments =
-        pg_dumpall_globals_arguments(context.request.settings, context.role_passwords);
-    DumpJob job;
-    job.command =
-        pg_dump_command(*context.pg_dumpall, context.target, manifest.pg_dump_arguments, "", 0);
-    dump_and_publish(context, *context.pg_dumpall, std::move(job), manifest);
+    progress.bytes_in = progress.bytes_total = outcome.scan.bytes;
+    progress.bytes_out = staged->size();
+    enter(context, progress, "checking");
+    staged->prove(context.cancel);
+
+    enter(context, progress, "sealing");
+    manifest.finished = now();
+    manifest.size = staged->size();
+    manifest.sha256 = staged->sha256();
+    describe_dump(manifest, job, outcome);
+    describe_run(manifest, context);
+    context.store.publish(std::move(staged), manifest);
     return manifest;
 }
 

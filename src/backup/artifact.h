@@ -1,44 +1,38 @@
-// One dump, from the question what the database is to the sealed and recorded artifact.
+// Making one artifact: discover, stage, dump, prove, describe, publish.
 #pragma once
 
-#include <optional>
 #include <string>
-#include <vector>
 
-#include "backup/run.h"
+#include "backup/plan.h"
 #include "core/manifest.h"
 #include "dump/connection.h"
 #include "dump/discovery.h"
 #include "dump/pg_dump.h"
+#include "io/cancel.h"
+#include "io/progress.h"
+#include "store/audit_log.h"
+#include "store/store.h"
 
 namespace immbackup {
 
-// What all dumps of a run share.
-struct RunContext {
-    const RunRequest& request;
-    Store& store;
-    AuditLog& audit;
-    CancelToken& cancel;
-    Progress& progress;
+// What the artifacts of a run have in common.
+struct ArtifactContext {
     std::string run;
-    ConnectionTarget target;
-    ServerProperties server;
-    DumpProgram pg_dump;
-    std::optional<DumpProgram> pg_dumpall;
-    bool role_passwords = true;
-    ProgressState state;  // counts of databases
+    const Settings& settings;
+    bool sole = false;  // the run's setting names exactly one database: see core/names.h
+    const ConnectionTarget& target;
+    const Discovery& discovery;
+    const DumpProgram& pg_dump;
+    const DumpProgram* pg_dumpall = nullptr;  // where globals are dumped
+    Store& store;
+    const AuditLog& audit;
+    const CancelToken& cancel;
+    Progress& progress;
 };
 
-// Dumps, proves, publishes, seals and records. Throws without leaving anything under active/,
-// except where the record could not be written: then Error(audit), and the sweep of a later run
-// records it.
-Manifest make_artifact(const RunContext& context, const std::string& database, bool sole);
-Manifest make_globals(const RunContext& context);
-
-// The compressed size to expect: of the last good artifact of the database, else a quarter of the
-// database.
-std::uint64_t expected_size(const Catalog& catalog, const DatabaseProperties& database);
-// Error(no_space) with figures where `expected` and a margin do not fit.
-void check_space(const Space& space, std::uint64_t expected, const std::string& database);
+// Returns the manifest of a published, sealed artifact. On any error nothing of it is left, neither
+// staged nor published. `progress` is what reports start from: databases done and in total.
+Manifest make_artifact(const ArtifactContext& context, const DumpItem& item,
+                       ProgressState progress);
 
 }  // namespace immbackup

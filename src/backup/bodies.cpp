@@ -1,19 +1,15 @@
 #include "backup/bodies.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
-
 namespace immbackup {
 
 namespace {
 
-constexpr std::string_view kEllipsis = "\u2026";
-constexpr std::size_t kEllipsisEscaped = 6;
+constexpr std::string_view kMore = "…";
 
-// Bytes of the text as a JSON string, without its quotes.
-std::size_t escaped_size(std::string_view text) {
-    return body_text(Body(text)).size() - 2;
+// How many bytes a JSON string with ASCII escapes takes for this byte, at the most.
+std::size_t escaped_size(char c) {
+    constexpr std::size_t kEscape = 6;  // \u00e4, for each byte of a longer character
+    return c >= ' ' && c <= '~' && c != '"' && c != '\\' ? 1 : kEscape;
 }
 
 }  // namespace
@@ -23,49 +19,44 @@ std::string body_text(const Body& body) {
 }
 
 std::string bounded_text(std::string_view text, std::size_t limit) {
-    // No byte of text takes less than one byte of JSON.
-    std::size_t keep = std::min(text.size(), limit);
-    if (keep == text.size() && escaped_size(text) <= limit) {
-        return std::string(text);
+    std::size_t size = 0;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        size += escaped_size(text[i]);
+        if (size > limit) {
+            // Not in the middle of a character of several bytes.
+            while (i > 0 && (static_cast<unsigned char>(text[i]) & 0xC0U) == 0x80U) {
+                --i;
+            }
+            return std::string(text.substr(0, i)) + std::string(kMore);
+        }
     }
-    const std::size_t room = std::max(limit, kEllipsisEscaped) - kEllipsisEscaped;
-    while (keep > 0 && escaped_size(text.substr(0, keep)) > room) {
-        // An escape takes at most six bytes for one: by this much it is certainly too long.
-        const std::size_t over = escaped_size(text.substr(0, keep)) - room;
-        keep -= std::max<std::size_t>(1, std::min(keep, over / 6));
-    }
-    // Not in the middle of a character.
-    while (keep > 0 && keep < text.size() &&
-           (static_cast<unsigned char>(text[keep]) & 0xC0U) == 0x80U) {
-        --keep;
-    }
-    return std::string(text.substr(0, keep)) + std::string(kEllipsis);
+    return std::string(text);
 }
 
 Body bounded_list(const std::vector<std::string>& texts, std::size_t each, std::size_t total) {
-    constexpr std::size_t kAround = 3;  // quotes and comma
-    Body list = Body::array();
-    std::size_t used = 0;
+    Body out = Body::array();
+    std::size_t size = 0;
     for (std::size_t i = 0; i < texts.size(); ++i) {
         std::string text = bounded_text(texts[i], each);
-        used += escaped_size(text) + kAround;
-        if (used > total) {
-            list.push_back(fmt::format("({} more)", texts.size() - i));
+        for (const char c : text) {
+            size += escaped_size(c);
+        }
+        if (size > total) {
+            out.push_back(std::string(kMore) + " and " + std::to_string(texts.size() - i) +
+                          " more");
             break;
         }
-        list.push_back(std::move(text));
+        out.push_back(std::move(text));
     }
-    return list;
+    return out;
 }
 
 Body error_body(const Error& error) {
-    constexpr std::size_t kMessage = 8 * 1024;
-    constexpr std::size_t kDetail = 32 * 1024;
-    constexpr std::size_t kHint = 4 * 1024;
-    return {{"code", std::string(error_code_name(error.code()))},
-            {"message", bounded_text(error.message(), kMessage)},
-            {"detail", bounded_text(error.detail(), kDetail)},
-            {"hint", bounded_text(error.hint(), kHint)}};
+    constexpr std::size_t kMaxText = 8000;
+    return {{"code", error_code_name(error.code())},
+            {"message", bounded_text(error.message(), kMaxText)},
+            {"detail", bounded_text(error.detail(), kMaxText)},
+            {"hint", bounded_text(error.hint(), kMaxText)}};
 }
 
 }  // namespace immbackup

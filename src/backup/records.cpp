@@ -4,55 +4,34 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "backup/bodies.h"
 #include "io/clock.h"
 
 namespace immbackup {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = Body;
 
-constexpr std::size_t kMaxText = 8000;
 constexpr std::size_t kMaxList = 200;
-constexpr std::size_t kMaxWarnings = 50;
-constexpr std::size_t kMaxWarning = 1000;
-
-std::string cut(std::string_view text, std::size_t limit) {
-    return text.size() <= limit ? std::string(text) : std::string(text.substr(0, limit)) + " …";
-}
-
-std::string body_text(const Json& json) {
-    return json.dump(-1, ' ', true, Json::error_handler_t::replace);
-}
-
-Json error_json(const Error& error, std::size_t limit = kMaxText) {
-    return {{"code", error_code_name(error.code())},
-            {"message", cut(error.message(), limit)},
-            {"detail", cut(error.detail(), limit)},
-            {"hint", cut(error.hint(), limit)}};
-}
-
-// A list that says so where it was cut.
-Json texts_json(const std::vector<std::string>& texts, std::size_t max_count,
-                std::size_t max_length) {
-    Json out = Json::array();
-    for (std::size_t i = 0; i < std::min(texts.size(), max_count); ++i) {
-        out.push_back(cut(texts[i], max_length));
-    }
-    if (texts.size() > max_count) {
-        out.push_back(fmt::format("… and {} more", texts.size() - max_count));
-    }
-    return out;
-}
+constexpr std::size_t kMaxReason = 500;
+constexpr std::size_t kMaxFailed = 64 * 1024;  // bytes
 
 Json names_json(const std::vector<std::string>& names) {
-    return texts_json(names, kMaxList, 256);
+    return bounded_list(names, 400, 32 * 1024);
 }
 
 Json warnings_json(const std::vector<std::string>& warnings) {
-    return texts_json(warnings, kMaxWarnings, kMaxWarning);
+    return bounded_list(warnings);
+}
+
+// For a list of errors: short ones.
+Json reason_json(const Error& error) {
+    return {{"code", error_code_name(error.code())},
+            {"message", bounded_text(error.message(), kMaxReason)},
+            {"detail", bounded_text(error.detail(), kMaxReason)},
+            {"hint", ""}};
 }
 
 // Milliseconds are all that is known of a duration; more digits would only look exact.
@@ -125,7 +104,7 @@ std::string artifact_failed_body(const std::string& run, const FailedDump& faile
         json["database"] = *failed.database;
     }
     json["globals"] = !failed.database.has_value();
-    json["error"] = error_json(failed.error);
+    json["error"] = error_body(failed.error);
     return body_text(json);
 }
 
@@ -138,14 +117,19 @@ std::string run_finished_body(const std::string& run, const RunTotals& totals,
 
 std::string run_failed_body(const std::string& run, const RunTotals& totals, const Error& error,
                             const std::vector<FailedDump>& failed) {
-    constexpr std::size_t kMaxReason = 500;
     Json json = totals_json(run, totals);
-    json["error"] = error_json(error);
+    json["error"] = error_body(error);
     json["failed"] = Json::array();
-    for (std::size_t i = 0; i < std::min(failed.size(), kMaxList); ++i) {
-        json["failed"].push_back(
-            {{"database", failed[i].database ? Json(*failed[i].database) : Json(nullptr)},
-             {"error", error_json(failed[i].error, kMaxReason)}});
+    std::size_t used = 0;
+    for (const auto& one : failed) {
+        Json entry{
+            {"database", one.database ? Json(bounded_text(*one.database, 400)) : Json(nullptr)},
+            {"error", reason_json(one.error)}};
+        used += body_text(entry).size();
+        if (used > kMaxFailed) {
+            break;  // each has its own artifact_failed record
+        }
+        json["failed"].push_back(std::move(entry));
     }
     return body_text(json);
 }
@@ -153,7 +137,7 @@ std::string run_failed_body(const std::string& run, const RunTotals& totals, con
 std::string run_cancelled_body(const std::string& run, const RunTotals& totals, const Error& error,
                                const std::vector<std::string>& remaining) {
     Json json = totals_json(run, totals);
-    json["error"] = error_json(error);
+    json["error"] = error_body(error);
     json["remaining"] = names_json(remaining);
     return body_text(json);
 }
@@ -197,13 +181,14 @@ Error run_error(const std::vector<FailedDump>& failed, std::size_t wanted) {
     std::string detail;
     for (const auto& one : failed) {
         names += (names.empty() ? "" : ", ") + title(one);
-        detail +=
-            fmt::format("{}{}: {}{}{}", detail.empty() ? "" : "\n", title(one), one.error.message(),
-                        one.error.detail().empty() ? "" : ": ", cut(one.error.detail(), 500));
+        detail += fmt::format("{}{}: {}{}{}", detail.empty() ? "" : "\n", title(one),
+                              one.error.message(), one.error.detail().empty() ? "" : ": ",
+                              bounded_text(one.error.detail(), kMaxReason));
     }
-    return {first.code(),
-            cut(fmt::format("{} of {} dumps failed: {}", failed.size(), wanted, names), 2000),
-            cut(detail, kMaxText), first.hint()};
+    return {
+        first.code(),
+        bounded_text(fmt::format("{} of {} dumps failed: {}", failed.size(), wanted, names), 2000),
+        bounded_text(detail, 8000), first.hint()};
 }
 
 }  // namespace immbackup

@@ -1,223 +1,323 @@
-// The order of a run. Each record is durable before the next step begins, so that whatever kills
-// this process, the log says how far it came.
+// A run from its request to its end. Everything that happens is recorded, and a record that cannot
+// be written ends the run: there is no backup without one.
 
 #include "backup/run.h"
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <chrono>
 #include <condition_variable>
+#include <exception>
+#include <filesystem>
 #include <mutex>
+#include <new>
+#include <optional>
 #include <thread>
 
 #include "backup/artifact.h"
+#include "backup/plan.h"
 #include "backup/records.h"
+#include "backup/recover.h"
 #include "core/events.h"
+#include "core/names.h"
 #include "io/clock.h"
 
 namespace immbackup {
 
 namespace {
 
-// Cancels the token when a run takes longer than it may; ends with its scope.
-class Watchdog {
+// Trips the token when run_timeout is over.
+class RunLimit {
   public:
-    Watchdog(int seconds, CancelToken& cancel) {
-        if (seconds > 0) {
-            thread_ = std::thread([this, seconds, &cancel] { watch(seconds, cancel); });
+    RunLimit(int seconds, CancelToken& cancel) {
+        if (seconds == 0) {
+            return;
         }
+        thread_ = std::thread([this, seconds, &cancel] {
+            std::unique_lock lock(mutex_);
+            if (!changed_.wait_for(lock, std::chrono::seconds(seconds), [this] { return over_; })) {
+                cancel.cancel(Error(ErrorCode::timeout,
+                                    fmt::format("the run took longer than {} s", seconds),
+                                    "That is the limit in the setting immbackup.run_timeout.",
+                                    "Raise run_timeout, or find out what holds up pg_dump."));
+            }
+        });
     }
-    ~Watchdog() {
-        {
-            const std::lock_guard lock(mutex_);
-            done_ = true;
-        }
-        wake_.notify_all();
+    ~RunLimit() {
         if (thread_.joinable()) {
+            {
+                const std::lock_guard lock(mutex_);
+                over_ = true;
+            }
+            changed_.notify_one();
             thread_.join();
         }
     }
-    Watchdog(const Watchdog&) = delete;
-    Watchdog& operator=(const Watchdog&) = delete;
+    RunLimit(const RunLimit&) = delete;
+    RunLimit& operator=(const RunLimit&) = delete;
 
   private:
-    void watch(int seconds, CancelToken& cancel) {
-        std::unique_lock lock(mutex_);
-        if (!wake_.wait_for(lock, std::chrono::seconds(seconds), [this] { return done_; })) {
-            cancel.cancel(Error(ErrorCode::timeout,
-                                fmt::format("the run took longer than {} s", seconds), {},
-                                "Raise immbackup.run_timeout, or find out what holds it up."));
-        }
-    }
     std::mutex mutex_;
-    std::condition_variable wake_;
-    bool done_ = false;
+    std::condition_variable changed_;
+    bool over_ = false;
     std::thread thread_;
 };
 
-struct RunState {
-    std::vector<std::string> wanted;  // databases
-    bool sole = false;
-    bool globals = false;
-    std::size_t next = 0;  // of wanted: how many were begun
-    std::vector<FailedDump> failed;
-    RunTotals totals;
-    RunResult result;
-    std::uint64_t begin = monotonic_ms();
+// The exception being handled, as ours.
+Error current_error() {
+    try {
+        throw;
+    } catch (const Error& error) {
+        return error;
+    } catch (const std::filesystem::filesystem_error& error) {
+        return {ErrorCode::io, error.what()};
+    } catch (const std::bad_alloc&) {
+        return {ErrorCode::failed, "out of memory"};
+    } catch (const std::exception& error) {
+        return {ErrorCode::internal, error.what()};
+    }
+}
+
+class Run {
+  public:
+    Run(const RunRequest& request, Store& store, AuditLog& audit, CancelToken& cancel,
+        Progress& progress)
+        : request_(request), store_(store), audit_(audit), cancel_(cancel), progress_(progress) {}
+
+    RunResult execute();
+
+  private:
+    void record(const char* event, const std::string& body);
+    void warn(std::string text);
+    void begin();
+    void dump_all();
+    void dump_items(const ArtifactContext& context);
+    void dump_item(const ArtifactContext& context, std::size_t index);
+    void sealed(const Manifest& manifest, const DumpItem& item);
+    void failed(const DumpItem& item, const Error& error);
+    void count_up();
+    void finish();
+    void end_badly(const Error& error);
+    std::vector<std::string> remaining() const;
+
+    const RunRequest& request_;
+    Store& store_;
+    AuditLog& audit_;
+    CancelToken& cancel_;
+    Progress& progress_;
+
+    RunResult result_;
+    std::vector<DumpItem> items_;
+    std::size_t done_ = 0;  // items that are sealed or have failed
+    std::vector<FailedDump> failures_;
+    RunTotals totals_;
+    std::uint64_t begun_ = monotonic_ms();
+    bool audit_broken_ = false;
 };
 
-std::vector<std::string> requested_names(const RunRequest& request) {
-    const auto& names = request.databases.empty() ? request.settings.databases : request.databases;
-    auto sorted = names;
-    std::sort(sorted.begin(), sorted.end());
-    const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
-    if (twice != sorted.end()) {
-        throw Error(ErrorCode::usage, fmt::format("database \"{}\" is named twice", *twice));
+void Run::record(const char* event, const std::string& body) {
+    try {
+        audit_.append(event, body);
+    } catch (...) {
+        audit_broken_ = true;
+        throw;
+    }
+}
+
+void Run::warn(std::string text) {
+    progress_.warning(text);
+    result_.warnings.push_back(std::move(text));
+}
+
+RunResult Run::execute() {
+    check_names(request_.databases);
+    audit_.refresh();
+    result_.run = next_run_id(now(), audit_.catalog().last_run);
+    record(event::kRunRequested,
+           run_requested_body(result_.run, request_.trigger, request_.actor, request_.databases));
+    progress_.run_id(result_.run);
+    try {
+        const RunLimit limit(request_.settings.run_timeout, cancel_);
+        begin();
+        dump_all();
+        finish();
+    } catch (...) {
+        end_badly(current_error());
+    }
+    audit_.save_checkpoint();
+    return std::move(result_);
+}
+
+void Run::begin() {
+    const SweepReport swept =
+        recover_leftovers(store_, audit_, "Run " + result_.run + " found it without an end.",
+                          result_.run, ForeignFiles::leave);
+    const Settings& settings = request_.settings;
+    record(event::kRunStarted,
+           run_started_body(result_.run,
+                            request_.databases.empty() ? settings.databases : request_.databases,
+                            wants_globals(settings, request_.databases)));
+    if (!swept.foreign.empty()) {
+        warn(
+            fmt::format("the backup directory holds {} that immbackup did not make, such as "
+                        "\"{}\"",
+                        swept.foreign.size() == 1 ? std::string("a file")
+                                                  : fmt::format("{} files", swept.foreign.size()),
+                        swept.foreign.front()));
+    }
+}
+
+// Whatever is wrong for all of them fails the run here, before the first dump.
+void Run::dump_all() {
+    ProgressState state;
+    state.phase = "connecting";
+    progress_.update(state);
+    cancel_.check();
+    const Settings& settings = request_.settings;
+    const auto target = ConnectionTarget::from_settings(settings);
+    const DumpProgram pg_dump = find_program(request_.bindir, "pg_dump", cancel_);
+    const auto& wanted = request_.databases.empty() ? settings.databases : request_.databases;
+    const Discovery discovery = discover_server(target, wanted, cancel_);
+    check_program_version(pg_dump, discovery.server.version_num);
+    items_ = plan_run(settings, request_.databases, discovery.databases);
+    std::optional<DumpProgram> pg_dumpall;
+    if (items_.back().globals) {
+        pg_dumpall = find_program(request_.bindir, "pg_dumpall", cancel_);
+        check_program_version(*pg_dumpall, discovery.server.version_num);
+        if (!discovery.superuser) {
+            warn(
+                "the globals are dumped without role passwords: the role that takes the backup "
+                "may not read them");
+        }
+    }
+    static_cast<void>(store_.seal_level());  // tried before there is something to seal
+    dump_items({result_.run, settings, settings.databases.size() == 1 && request_.databases.empty(),
+                target, discovery, pg_dump, pg_dumpall ? &*pg_dumpall : nullptr, store_, audit_,
+                cancel_, progress_});
+    if (!failures_.empty()) {
+        throw run_error(failures_, items_.size());
+    }
+}
+
+void Run::dump_items(const ArtifactContext& context) {
+    while (done_ < items_.size()) {
+        cancel_.check();
+        dump_item(context, done_);
+        ++done_;
+    }
+}
+
+void Run::dump_item(const ArtifactContext& context, std::size_t index) {
+    const DumpItem item = items_[index];
+    ProgressState state;
+    state.databases_done = static_cast<std::uint32_t>(index);
+    state.databases_total = static_cast<std::uint32_t>(items_.size());
+    std::optional<Manifest> manifest;
+    std::optional<Error> error;
+    try {
+        manifest = make_artifact(context, item, state);
+    } catch (...) {
+        error = current_error();
+    }
+    state.phase = "recording";
+    state.database = item.database;
+    if (manifest) {
+        state.databases_done += 1;
+        progress_.update(state);
+        sealed(*manifest, item);
+        return;
+    }
+    // Asked to stop, or the server is going away: the others would fail likewise.
+    if (cancel_.cancelled() || error->code() == ErrorCode::cancelled) {
+        throw Error(*error);
+    }
+    progress_.update(state);
+    failed(item, *error);
+}
+
+void Run::sealed(const Manifest& manifest, const DumpItem& item) {
+    record(event::kArtifactSealed, artifact_sealed_body(manifest));
+    result_.artifacts.push_back(manifest.artifact);
+    result_.bytes += manifest.size;
+    totals_.sql_bytes += manifest.sql_size;
+    totals_.rows += manifest.rows;
+    if (!manifest.warnings.empty()) {
+        const std::size_t more = manifest.warnings.size() - 1;
+        warn(fmt::format("dump of {}: {}{}", item.title(), manifest.warnings.front(),
+                         more == 0 ? "" : fmt::format(" ({} more lines in its manifest)", more)));
+    }
+}
+
+void Run::failed(const DumpItem& item, const Error& error) {
+    std::optional<std::string> database;
+    if (!item.globals) {
+        database = item.database;
+    }
+    failures_.push_back({std::move(database), error});
+    record(event::kArtifactFailed, artifact_failed_body(result_.run, failures_.back()));
+    progress_.warning(fmt::format("could not back up {}: {}", item.title(), error.message()));
+}
+
+void Run::count_up() {
+    totals_.artifacts = result_.artifacts.size();
+    totals_.bytes = result_.bytes;
+    totals_.seconds = static_cast<double>(monotonic_ms() - begun_) / 1000.0;
+}
+
+void Run::finish() {
+    count_up();
+    record(event::kRunFinished, run_finished_body(result_.run, totals_, result_.warnings));
+}
+
+// What was not come to, or was stopped in the middle.
+std::vector<std::string> Run::remaining() const {
+    if (items_.empty()) {
+        // It did not come as far as finding out.
+        return request_.databases.empty() ? request_.settings.databases : request_.databases;
+    }
+    std::vector<std::string> names;
+    for (std::size_t i = done_; i < items_.size(); ++i) {
+        names.push_back(items_[i].globals ? "(globals)" : items_[i].database);
     }
     return names;
 }
 
-void count(RunState& state, const Manifest& manifest) {
-    ++state.totals.artifacts;
-    state.totals.bytes += manifest.size;
-    state.totals.sql_bytes += manifest.sql_size;
-    state.totals.rows += manifest.rows;
-    state.result.artifacts.push_back(manifest.artifact);
-    for (const auto& warning : manifest.warnings) {
-        state.result.warnings.push_back(
-            fmt::format("{}: {}", manifest.globals ? "globals" : manifest.database.name, warning));
-    }
-}
-
-// An error after which no further database can be dumped either.
-bool ends_run(const Error& error, const CancelToken& cancel) {
-    return cancel.cancelled() || error.code() == ErrorCode::cancelled ||
-           error.code() == ErrorCode::audit;
-}
-
-// Runs one dump; a failure is recorded and remembered, unless it ends the whole run.
-template <typename Dump>
-void attempt(RunContext& context, RunState& state, std::optional<std::string> database,
-             const Dump& dump) {
-    try {
-        count(state, dump());
-    } catch (const Error& error) {
-        if (ends_run(error, context.cancel)) {
-            throw;
-        }
-        state.failed.push_back({std::move(database), error});
-        context.audit.append(event::kArtifactFailed,
-                             artifact_failed_body(context.run, state.failed.back()));
-    }
-}
-
-// Asks the server what there is, and looks for the programs that fit it.
-void discover(RunContext& context, RunState& state, const std::vector<std::string>& names) {
-    context.state.phase = "connecting";
-    context.progress.update(context.state);
-    const Discovery found = discover_server(context.target, names, context.cancel);
-    context.server = found.server;
-    context.role_passwords = found.superuser;
-    const std::string& bindir = context.request.bindir;
-    context.pg_dump = find_program(bindir, "pg_dump", context.cancel);
-    check_program_version(context.pg_dump, found.server.version_num);
-    state.globals =
-        context.request.settings.dump_globals == GlobalsMode::on ||
-        (context.request.settings.globals_wanted() && context.request.databases.empty());
-    if (state.globals) {
-        context.pg_dumpall = find_program(bindir, "pg_dumpall", context.cancel);
-    }
-    state.wanted = names.empty() ? found.databases : names;
-    state.sole = context.request.databases.empty()
-                     ? context.request.settings.databases.size() == 1
-                     : context.request.settings.databases == names && names.size() == 1;
-    if (state.wanted.empty()) {
-        throw Error(ErrorCode::not_found, "there is no database to back up",
-                    "Every database is a template or refuses connections.");
-    }
-    context.state.databases_total = static_cast<std::uint32_t>(state.wanted.size());
-}
-
-void dump_all(RunContext& context, RunState& state) {
-    while (state.next < state.wanted.size()) {
-        context.cancel.check();
-        const std::string& database = state.wanted[state.next];
-        attempt(context, state, database,
-                [&] { return make_artifact(context, database, state.sole); });
-        ++state.next;
-        context.state.databases_done = static_cast<std::uint32_t>(state.next);
-    }
-    if (state.globals) {
-        context.cancel.check();
-        attempt(context, state, std::nullopt, [&] { return make_globals(context); });
-    }
-}
-
-std::vector<std::string> remaining(const RunState& state) {
-    return {state.wanted.begin() +
-                static_cast<std::ptrdiff_t>(std::min(state.next, state.wanted.size())),
-            state.wanted.end()};
-}
-
-// Records how the run ended with an error, and throws it.
-[[noreturn]] void end_badly(RunContext& context, RunState& state, Error error) {
-    state.totals.seconds = static_cast<double>(monotonic_ms() - state.begin) / 1000.0;
-    // The reason of a cancellation counts, not what broke because of it.
-    if (const auto reason = context.cancel.reason()) {
-        error = *reason;
-    }
-    if (error.code() == ErrorCode::cancelled) {
-        context.audit.append(event::kRunCancelled, run_cancelled_body(context.run, state.totals,
-                                                                      error, remaining(state)));
+void Run::end_badly(const Error& error) {
+    count_up();
+    const bool cancelled = error.code() == ErrorCode::cancelled;
+    std::string body;
+    if (cancelled) {
+        body = run_cancelled_body(result_.run, totals_, error, remaining());
     } else {
-        context.audit.append(event::kRunFailed,
-                             run_failed_body(context.run, state.totals, error, state.failed));
+        // At a time-out, what is left has failed for that reason.
+        for (std::size_t i = done_; i < items_.size(); ++i) {
+            const DumpItem& item = items_[i];
+            failures_.push_back(
+                {item.globals ? std::nullopt : std::optional(item.database), error});
+        }
+        body = run_failed_body(result_.run, totals_, error, failures_);
     }
-    context.audit.save_checkpoint();
+    const bool was_broken = audit_broken_;
+    try {
+        record(cancelled ? event::kRunCancelled : event::kRunFailed, body);
+    } catch (const Error& reason) {
+        if (was_broken) {
+            throw Error(error);
+        }
+        throw Error(reason.code(),
+                    fmt::format("the end of run {} could not be recorded: {}", result_.run,
+                                reason.message()),
+                    fmt::format("The run itself ended with: {}.", error.message()), reason.hint());
+    }
+    audit_.save_checkpoint();
     throw Error(error);
-}
-
-void run_dumps(RunContext& context, RunState& state, const std::vector<std::string>& names) {
-    const Watchdog watchdog(context.request.settings.run_timeout, context.cancel);
-    context.target = ConnectionTarget::from_settings(context.request.settings);
-    discover(context, state, names);
-    context.audit.append(event::kRunStarted,
-                         run_started_body(context.run, state.wanted, state.globals));
-    dump_all(context, state);
-    if (!state.failed.empty()) {
-        throw run_error(state.failed, state.wanted.size() + (state.globals ? 1U : 0U));
-    }
 }
 
 }  // namespace
 
 RunResult run_backup(const RunRequest& request, Store& store, AuditLog& audit, CancelToken& cancel,
                      Progress& progress) {
-    const std::vector<std::string> names = requested_names(request);
-    audit.refresh();
-    recover(store, audit, "the process that took the run ended without a record of it");
-    RunState state;
-    RunContext context{
-        request, store, audit, cancel, progress, next_run_id(now(), audit.catalog().last_run),
-        {},      {},    {},    {},     true,     {}};
-    audit.append(event::kRunRequested,
-                 run_requested_body(context.run, request.trigger, request.actor, names));
-    progress.run_id(context.run);
-    state.result.run = context.run;
-    try {
-        run_dumps(context, state, names);
-    } catch (const Error& error) {
-        end_badly(context, state, error);
-    } catch (const std::exception& error) {
-        end_badly(context, state,
-                  Error(ErrorCode::internal, fmt::format("the run failed: {}", error.what())));
-    }
-    state.totals.seconds = static_cast<double>(monotonic_ms() - state.begin) / 1000.0;
-    state.result.bytes = state.totals.bytes;
-    audit.append(event::kRunFinished,
-                 run_finished_body(context.run, state.totals, state.result.warnings));
-    audit.save_checkpoint();
-    return state.result;
+    return Run(request, store, audit, cancel, progress).execute();
 }
 
 }  // namespace immbackup
