@@ -1,0 +1,107 @@
+// `immbackup verify`
+
+#include <fmt/format.h>
+
+#include "backup/bodies.h"
+#include "cli/commands.h"
+#include "cli/listing.h"
+#include "cli/table.h"
+#include "core/error.h"
+#include "core/events.h"
+#include "restore/verify.h"
+
+namespace immbackup {
+
+namespace {
+
+struct VerifyOptions {
+    std::vector<std::string> artifacts;
+    bool all = false;
+    std::string latest;
+};
+
+std::string verified_body(const Verification& v) {
+    Body body{{"artifact", v.artifact}, {"result", v.result}};
+    if (!v.sha256.empty()) {
+        body["sha256"] = v.sha256;
+    }
+    if (!v.problem.empty()) {
+        body["problem"] = bounded_text(v.problem, 4000);
+    }
+    body["seconds"] = v.seconds;
+    return body_text(body);
+}
+
+std::vector<std::string> wanted(const Store& store, const VerifyOptions& options) {
+    std::vector<std::string> stems = options.artifacts;
+    if (!options.latest.empty()) {
+        stems.push_back(latest_artifact(store, options.latest));
+    }
+    if (options.all) {
+        for (const auto& entry : list_artifacts(store)) {
+            stems.push_back(entry.artifact);
+        }
+    } else if (stems.empty()) {
+        throw Error(ErrorCode::usage, "no artifact is named", {},
+                    "Name artifacts, or say --all or --latest DATABASE.");
+    }
+    return stems;
+}
+
+int verify(Context& context, const VerifyOptions& options) {
+    CancelToken& cancel = context.cancel();
+    const auto store = context.open_store();
+    const auto progress = context.make_progress();
+    std::optional<AuditLog> audit;
+    try {
+        audit.emplace(context.open_audit(*store));
+    } catch (const Error& error) {
+        print_warning("no audit record is written: " + error.message());
+    }
+    auto json = nlohmann::ordered_json::array();
+    std::vector<std::vector<std::string>> rows{{"ARTIFACT", "RESULT", "ROWS", "TOOK", "PROBLEM"}};
+    bool bad = false;
+    for (const auto& stem : wanted(*store, options)) {
+        const Verification v = verify_artifact(*store, stem, cancel, *progress);
+        bad = bad || v.result != "good";
+        if (audit) {
+            audit->append(event::kArtifactVerified, verified_body(v));
+        }
+        json.push_back({{"artifact", v.artifact},
+                        {"result", v.result},
+                        {"problem", v.problem},
+                        {"sha256", v.sha256},
+                        {"rows", v.manifest.rows},
+                        {"seconds", v.seconds}});
+        rows.push_back({v.artifact, v.result, fmt::format("{}", v.manifest.rows),
+                        duration_text(v.seconds), v.problem});
+    }
+    if (context.json) {
+        print_json(json);
+    } else {
+        print_table(rows);
+    }
+    return bad ? static_cast<int>(ErrorCode::corrupt) : 0;
+}
+
+}  // namespace
+
+void register_verify(CLI::App& app, Context& context) {
+    CLI::App* command = app.add_subcommand(
+        "verify", "Check artifacts: digest, decompression, closing line, rows of every table");
+    auto options = std::make_shared<VerifyOptions>();
+    command->add_option("artifact", options->artifacts, "Names, as `immbackup list` shows them");
+    command->add_flag("--all", options->all, "Every artifact of the directory");
+    command->add_option("--latest", options->latest, "The newest good one of this database")
+        ->type_name("DATABASE");
+    add_setting_options(*command, context, {});
+    add_json_option(*command, context);
+    add_quiet_option(*command, context);
+    add_examples(*command, {"immbackup verify 20260118T120000Z.shop",
+                            "immbackup verify --all --json", "immbackup verify --latest shop"});
+    command->callback([&context, options] {
+        context.action = [&context, options] { return verify(context, *options); };
+    });
+}
+
+}  // namespace immbackup
