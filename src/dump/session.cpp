@@ -271,6 +271,11 @@ std::string Session::parameter(const char* name) const {
     return value != nullptr ? value : "";
 }
 
+std::string Session::database() const {
+    const char* value = PQdb(connection_.get());
+    return value != nullptr ? value : "";
+}
+
 std::string Session::host() const {
     const char* value = PQhost(connection_.get());
     return value != nullptr ? value : "";

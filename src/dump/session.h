@@ -40,6 +40,7 @@ class Session {
 
     int server_version_num() const;                 // 150018
     std::string parameter(const char* name) const;  // server_version, …
+    std::string database() const;
     std::string host() const;
     std::string port() const;
 
