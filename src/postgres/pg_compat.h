@@ -124,4 +124,9 @@ inline void compat_materialized_result(FunctionCallInfo fcinfo) {
 #endif
 }
 
+// AllocSetContextCreate without its macro, which is a GNU statement expression.
+inline MemoryContext make_memory_context(MemoryContext parent, const char* name) {
+    return AllocSetContextCreateInternal(parent, name, ALLOCSET_DEFAULT_SIZES);
+}
+
 }  // namespace immbackup

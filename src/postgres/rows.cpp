@@ -21,8 +21,7 @@ constexpr std::int64_t kPostgresEpochMs = 946'684'800'000;
 RowWriter::RowWriter(FunctionCallInfo fcinfo) {
     compat_materialized_result(fcinfo);
     result_ = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
-    row_context_ =
-        AllocSetContextCreate(CurrentMemoryContext, "immbackup row", ALLOCSET_DEFAULT_SIZES);
+    row_context_ = make_memory_context(CurrentMemoryContext, "immbackup row");
 }
 
 void RowWriter::add(const Cell& cell) {

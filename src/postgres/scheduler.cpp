@@ -110,8 +110,7 @@ void run() {
     guarded([&bindir] { supervisor = new Supervisor(bindir); });
 
     // What a round of the loop allocates is gone with the round.
-    MemoryContext round = AllocSetContextCreate(TopMemoryContext, "immbackup scheduler round",
-                                                ALLOCSET_DEFAULT_SIZES);
+    MemoryContext round = make_memory_context(TopMemoryContext, "immbackup scheduler round");
     MemoryContextSwitchTo(round);
     bool shutting_down = false;
     for (;;) {
