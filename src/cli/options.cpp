@@ -91,6 +91,9 @@ void add_setting_options(CLI::App& command, Context& context,
         if (definition == nullptr) {
             throw Error(ErrorCode::internal, fmt::format("there is no setting \"{}\"", name));
         }
+        if (command.get_option_no_throw(flag_name(name)) != nullptr) {
+            continue;  // added by an earlier call for the same command
+        }
         command
             .add_option_function<std::string>(
                 flag_name(name),
