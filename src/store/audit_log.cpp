@@ -8,8 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <optional>
+#include <utility>
 #include <vector>
 
 #include "core/digest.h"
@@ -54,13 +55,21 @@ auto as_audit_error(const fs::path& path, const Act& act) {
     }
 }
 
+// The file behind the descriptor is a log that we may append to, and still the one of that name:
+// records in a file that was moved away or removed would be lost with it.
 void check_log_file(const Fd& fd, const fs::path& path) {
     struct stat status {};
+    struct stat named {};
     if (::fstat(fd.get(), &status) != 0) {
         throw system_error(errno, "look at file", path.string());
     }
     if (!S_ISREG(status.st_mode)) {
         unusable(path, "it is not a regular file", "Move it away; a new log is begun.");
+    }
+    if (::lstat(path.c_str(), &named) != 0 || named.st_ino != status.st_ino ||
+        named.st_dev != status.st_dev) {
+        unusable(path, "it was moved, removed or replaced while it was in use",
+                 "Find out who did it, and put the log back.");
     }
     if (status.st_nlink != 1) {
         unusable(path, "it has other names (hard links)",
@@ -70,6 +79,26 @@ void check_log_file(const Fd& fd, const fs::path& path) {
         unusable(path, "it belongs to another user",
                  "Give it to the OS user that runs PostgreSQL.");
     }
+}
+
+// A bad last line that was ended: our own newline after a torn one, with nothing of what should
+// have followed? Then it is a record's beginning, or holes where the file system kept no data. A
+// line with the end of a record is one that somebody changed, and must not pass for torn.
+bool looks_torn(std::string_view line) {
+    constexpr std::string_view kHashMark = ",\"hash\":\"";
+    constexpr std::size_t kTail = kHashMark.size() + 64 + 2;
+    const bool ends_as_record = line.size() >= kTail && line.ends_with("\"}") &&
+                                line.substr(line.size() - kTail, kHashMark.size()) == kHashMark;
+    return line.size() < kMaxAuditLine &&
+           (!ends_as_record || line.find('\0') != std::string_view::npos);
+}
+
+// Fit for a JSON string as it is: a host may be called anything.
+std::string plain_text(std::string text) {
+    std::replace_if(
+        text.begin(), text.end(),
+        [](char c) { return c < ' ' || c > '~' || c == '"' || c == '\\'; }, '?');
+    return text;
 }
 
 std::string new_uuid() {
@@ -84,7 +113,12 @@ AuditLog::AuditLog(Layout layout, std::string origin)
     : layout_(std::move(layout)), origin_(std::move(origin)) {
     const fs::path path = layout_.audit_log();
     as_audit_error(path, [&] {
-        // O_APPEND: an append-only file cannot be opened for writing in any other way.
+        std::error_code ignored;
+        if (fs::is_symlink(fs::symlink_status(path, ignored))) {
+            unusable(path, "it is a symbolic link", "Put the log itself in its place.");
+        }
+        // O_APPEND: an append-only file cannot be opened for writing in any other way. O_NONBLOCK:
+        // nor must a FIFO hold us up.
         fd_ = open_file(path, O_RDWR | O_APPEND | O_CREAT | O_NONBLOCK, kLogMode);
         check_log_file(fd_, path);
         append_only_ = set_inode_flag(fd_, InodeFlag::append_only, true) &&
@@ -93,20 +127,22 @@ AuditLog::AuditLog(Layout layout, std::string origin)
         catalog_ = load_checkpoint(layout_, fd_);
         const FileLock lock(fd_, path, kLockWaitMs);
         fold_tail();
-        if (catalog_.head_seq == 0) {
+        if (catalog_.instance.empty()) {
             create();
         }
     });
 }
 
+// The instance's first record; also where another first one was torn.
 void AuditLog::create() {
     write_record(event::kInstanceCreated,
                  fmt::format(R"({{"instance":"{}","version":"{}","host":"{}"}})", new_uuid(),
-                             IMMBACKUP_VERSION, host_name()));
+                             IMMBACKUP_VERSION, plain_text(host_name())));
 }
 
 void AuditLog::refresh() {
     as_audit_error(layout_.audit_log(), [&] {
+        const std::lock_guard guard(*mutex_);
         const FileLock lock(fd_, layout_.audit_log(), kLockWaitMs);
         fold_tail();
     });
@@ -114,60 +150,82 @@ void AuditLog::refresh() {
 
 AuditRecord AuditLog::append(const char* event, const std::string& body) {
     return as_audit_error(layout_.audit_log(), [&] {
+        const std::lock_guard guard(*mutex_);
         const FileLock lock(fd_, layout_.audit_log(), kLockWaitMs);
         fold_tail();
         return write_record(event, body);
     });
 }
 
-// Brings the catalog up to the end of the log. What follows the last newline, or was never a
-// record, and is not yet explained, is explained by a log_torn record. Needs the file lock.
+// What follows the last whole record, up to the end of the file.
+struct AuditLog::Tail {
+    std::uint64_t begin = 0;
+    std::uint64_t size = 0;   // of the file
+    std::uint64_t lines = 0;  // ended ones
+    bool torn = false;        // a write that was cut off
+    bool terminated = false;  // the last line has its newline
+};
+
+// Brings the catalog up to the end of the log, and deals with a write that was cut off there. Needs
+// the file lock: nobody is writing.
 void AuditLog::fold_tail() {
     const fs::path path = layout_.audit_log();
-    const std::uint64_t bad_before = catalog_.bad_lines;
-    const std::uint64_t from = catalog_.offset;
-    fold_from(catalog_, fd_, layout_, {});
-    const std::uint64_t size = file_size(fd_, path);
-    if (size == catalog_.offset && catalog_.bad_lines == bad_before) {
-        return;
+    check_log_file(fd_, path);
+    Tail tail{catalog_.offset, file_size(fd_, path)};
+    if (tail.size < catalog_.offset) {
+        unusable(path, "it became shorter while it was in use",
+                 "Records were cut off: find out who did it.");
     }
-    explain_torn(from, size);
-}
-
-void AuditLog::explain_torn(std::uint64_t from, std::uint64_t size) {
-    // The bytes after the last whole record. Only those of a cut-off write are explained: they end
-    // without a newline. Bad lines that end with one are somebody's doing, and stay what
-    // verify_audit says of them.
-    const fs::path path = layout_.audit_log();
-    LineReader reader(fd_, path, from, size);
+    LineReader reader(fd_, path, catalog_.offset, tail.size);
     LineReader::Line line;
-    std::uint64_t offset = from;
-    std::uint64_t begin = from;
-    std::optional<AuditRecord> record;
+    std::uint64_t end = tail.begin;
     while (reader.next(line)) {
         std::string why;
-        record = parse_audit_line(line.text, why);
-        offset += line.bytes;
-        if (record && line.terminated) {
-            begin = offset;
+        const auto record = parse_audit_line(line.text, why);
+        end += line.bytes;
+        tail.terminated = line.terminated;
+        if (!line.terminated) {
+            if (record && record->seq == catalog_.head_seq + 1 &&
+                record->prev == catalog_.head_hash) {
+                end_line(*record, tail.size);
+                return;
+            }
+            tail.torn = true;
+        } else if (record) {
+            catalog_.apply(*record);
+            catalog_.bad_lines += std::exchange(tail.lines, 0);
+            catalog_.offset = tail.begin = end;
+            tail.torn = false;  // what was torn before it, it explains (or the chain is broken)
+        } else if (looks_torn(line.text)) {
+            ++tail.lines;
+            tail.torn = true;
+        } else {
+            // Not ours to explain: it stays what verify_audit_log() says of it.
+            catalog_.bad_lines += std::exchange(tail.lines, 0) + 1;
+            catalog_.offset = tail.begin = end;
+            tail.torn = false;
         }
     }
-    if (line.terminated) {
-        return;
+    if (tail.torn) {
+        explain_torn(tail);
     }
-    if (record && record->seq == catalog_.head_seq + 1 && record->prev == catalog_.head_hash) {
-        // A whole record that lost only its newline.
-        catalog_.apply(*record);
-        catalog_.offset = size;
-        pending_newline_ = true;
-        return;
-    }
+}
+
+// A whole record that lacks only its newline is complete once it has it.
+void AuditLog::end_line(const AuditRecord& record, std::uint64_t size) {
+    write_line("\n");
+    catalog_.apply(record);
+    catalog_.offset = size + 1;
+}
+
+void AuditLog::explain_torn(const Tail& tail) {
+    const fs::path path = layout_.audit_log();
+    const std::uint64_t end = tail.size - (tail.terminated ? 1 : 0);
     Sha256 digest;
-    std::uint64_t at = begin;
     std::vector<std::byte> block(64 * 1024);
-    while (at < size) {
+    for (std::uint64_t at = tail.begin; at < end;) {
         const ssize_t count =
-            ::pread(fd_.get(), block.data(), std::min<std::uint64_t>(block.size(), size - at),
+            ::pread(fd_.get(), block.data(), std::min<std::uint64_t>(block.size(), end - at),
                     static_cast<off_t>(at));
         if (count <= 0) {
             throw system_error(count < 0 ? errno : EIO, "read file", path.string());
@@ -176,15 +234,19 @@ void AuditLog::explain_torn(std::uint64_t from, std::uint64_t size) {
         at += static_cast<std::uint64_t>(count);
     }
     // The newline that ends the torn line goes out in the same write as the record that explains
-    // it.
-    const std::uint64_t torn = size - begin;
-    pending_newline_ = true;
-    catalog_.offset = size;
-    write_record(event::kLogTorn, torn_body(begin, torn, digest.hex()));
+    // it. Until that is durable the catalog stays at the last whole record.
+    write_record(event::kLogTorn, torn_body(tail.begin, end - tail.begin, digest.hex()), tail.size,
+                 !tail.terminated);
+    catalog_.bad_lines += tail.lines + (tail.terminated ? 0 : 1);
 }
 
 AuditRecord AuditLog::write_record(const char* event, const std::string& body) {
-    const fs::path path = layout_.audit_log();
+    return write_record(event, body, catalog_.offset, false);
+}
+
+// `at`: the end of the file.
+AuditRecord AuditLog::write_record(const char* event, const std::string& body, std::uint64_t at,
+                                   bool after_newline) {
     AuditRecord record;
     record.seq = catalog_.head_seq + 1;
     record.time = format_time(now());
@@ -193,21 +255,28 @@ AuditRecord AuditLog::write_record(const char* event, const std::string& body) {
     record.event = event;
     record.body = body;
     std::string line = format_audit_line(record);
-    if (pending_newline_) {
+    if (after_newline) {
         line.insert(line.begin(), '\n');
     }
-    const ssize_t written = ::write(fd_.get(), line.data(), line.size());
-    if (written != static_cast<ssize_t>(line.size())) {
-        // A part may be in the file now: it is the next append's torn line.
-        pending_newline_ = false;
-        throw system_error(written < 0 ? errno : ENOSPC, "append to", path.string());
-    }
-    pending_newline_ = false;
-    sync_data(fd_, path);
-    catalog_.offset += line.size();
+    write_line(line);
     catalog_.apply(record);
+    catalog_.offset = at + line.size();
     keep_reserve();
     return record;
+}
+
+// One write, made durable. A part that a failure leaves in the file is the next append's torn line;
+// a line that was not made durable is found, and counts, when the next append finds it whole.
+void AuditLog::write_line(std::string_view line) const {
+    const fs::path path = layout_.audit_log();
+    ssize_t written = 0;
+    do {
+        written = ::write(fd_.get(), line.data(), line.size());
+    } while (written < 0 && errno == EINTR);
+    if (written != static_cast<ssize_t>(line.size())) {
+        throw system_error(written < 0 ? errno : ENOSPC, "append to", path.string());
+    }
+    sync_data(fd_, path);
 }
 
 void AuditLog::keep_reserve() const {
@@ -224,9 +293,15 @@ void AuditLog::keep_reserve() const {
 }
 
 void AuditLog::save_checkpoint() {
-    const fs::path temporary = layout_.logs() / fmt::format("catalog.idx.{}", ::getpid());
+    // One name for all writers, under the log's lock, so that a dead one's file is overwritten
+    // instead of staying for ever. Not synced: a torn checkpoint does not match its own digest.
+    const fs::path temporary = layout_.logs() / "catalog.idx.new";
     try {
-        const Fd fd = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC, kLogMode);
+        const std::lock_guard guard(*mutex_);
+        const FileLock lock(fd_, layout_.audit_log(), kLockWaitMs);
+        remove_file(temporary);
+        const Fd fd = open_file(temporary, O_WRONLY | O_CREAT | O_EXCL, kLogMode);
+        give_to_owner_of(layout_.root, fd, temporary);
         write_all(fd, catalog_to_checkpoint(catalog_), temporary);
         if (::rename(temporary.c_str(), layout_.checkpoint().c_str()) != 0) {
             ::unlink(temporary.c_str());

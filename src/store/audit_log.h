@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -20,10 +21,10 @@ class AuditLog {
     // last line as `log_torn`. Error(audit) where the log cannot be read or written.
     AuditLog(Layout layout, std::string origin);
 
-    // Appends one record under the file lock with one write and fdatasync, after folding what
-    // others appended meanwhile. Returns it with seq and hash. Error(audit) (or no_space) where it
-    // is not durable. `body` is a JSON object on one line; other than ASCII is escaped by the
-    // caller (body_text).
+    // Appends one record (from any thread) under the file lock with one write and fdatasync, after
+    // folding what others appended meanwhile. Returns it with seq and hash. Error(audit) (or
+    // no_space) where it is not durable. `body` is a JSON object on one line; other than ASCII is
+    // escaped by the caller (body_text).
     AuditRecord append(const char* event, const std::string& body);
     // The state after the last append or refresh. Not for use while another thread appends.
     const Catalog& catalog() const { return catalog_; }
@@ -33,17 +34,23 @@ class AuditLog {
     bool append_only() const { return append_only_; }
 
   private:
+    struct Tail;
     void create();
     void fold_tail();
-    void explain_torn(std::uint64_t from, std::uint64_t size);
+    void end_line(const AuditRecord& record, std::uint64_t size);
+    void explain_torn(const Tail& tail);
+    AuditRecord write_record(const char* event, const std::string& body, std::uint64_t at,
+                             bool after_newline);
     AuditRecord write_record(const char* event, const std::string& body);
+    void write_line(std::string_view line) const;
     void keep_reserve() const;
     Layout layout_;
     std::string origin_;
     Fd fd_;
     bool append_only_ = false;
-    bool pending_newline_ = false;  // the next write begins by ending a torn line
     Catalog catalog_;
+    // flock() does not keep threads that share the descriptor apart.
+    std::unique_ptr<std::mutex> mutex_ = std::make_unique<std::mutex>();
 };
 
 // Reads the catalog without ever writing or locking: checkpoint where it fits the log, then the
@@ -51,11 +58,12 @@ class AuditLog {
 // catalog. `interrupt` is called now and then, and may throw.
 Catalog read_catalog(const Layout& layout, const std::function<void()>& interrupt = {});
 
-// Calls `each` for the records with seq > after_seq, in order, until it returns false; lines that
-// cannot be read come as nullptr with their problem. Bounded memory.
+// Calls `each` for the records with seq > after_seq, in order, until it returns false; lines after
+// record after_seq that cannot be read come as nullptr with their problem. Bounded memory.
 using RecordSink = std::function<bool(const AuditRecord* record, std::uint64_t offset,
                                       const std::string& problem)>;
-void read_audit(const Layout& layout, std::uint64_t after_seq, const RecordSink& each);
+void read_audit(const Layout& layout, std::uint64_t after_seq, const RecordSink& each,
+                const std::function<void()>& interrupt = {});
 
 ChainReport verify_audit_log(const Layout& layout, const std::function<void()>& interrupt = {});
 

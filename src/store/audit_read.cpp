@@ -6,8 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <vector>
+#include <chrono>
+#include <thread>
 
 #include "core/error.h"
 #include "io/file.h"
@@ -16,13 +18,31 @@
 
 namespace immbackup {
 
-LineReader::LineReader(const Fd& fd, fs::path path, std::uint64_t offset, std::uint64_t end)
-    : fd_(fd), path_(std::move(path)), offset_(offset), end_(end), buffer_(kBlock) {}
+namespace {
+
+constexpr std::uint64_t kBlocksBetweenInterrupts = 16;
+constexpr int kLooksForGrowth = 5;
+constexpr std::chrono::milliseconds kPauseForGrowth{2};
+
+}  // namespace
+
+LineReader::LineReader(const Fd& fd, fs::path path, std::uint64_t offset, std::uint64_t end,
+                       Interrupt interrupt, LastLine last_line)
+    : fd_(fd),
+      path_(std::move(path)),
+      offset_(offset),
+      end_(std::max(offset, end)),
+      interrupt_(std::move(interrupt)),
+      patience_(last_line == LastLine::may_grow ? kLooksForGrowth : 0),
+      buffer_(kBlock) {}
 
 bool LineReader::fill() {
     const std::uint64_t want = std::min<std::uint64_t>(buffer_.size(), end_ - offset_);
     if (want == 0) {
         return false;
+    }
+    if (interrupt_ && ++blocks_ % kBlocksBetweenInterrupts == 0) {
+        interrupt_();
     }
     ssize_t count = 0;
     do {
@@ -40,11 +60,24 @@ bool LineReader::fill() {
     return true;
 }
 
+// In the middle of a line, at what was the end of the file: is there more by now?
+bool LineReader::grown() {
+    for (; patience_ > 0; --patience_) {
+        const std::uint64_t size = file_size(fd_, path_);
+        if (size > end_) {
+            end_ = size;
+            return fill();
+        }
+        std::this_thread::sleep_for(kPauseForGrowth);
+    }
+    return false;
+}
+
 bool LineReader::next(Line& line) {
     line.text.clear();
     line.bytes = 0;
     line.terminated = false;
-    while (at_ < filled_ || fill()) {
+    while (at_ < filled_ || fill() || (line.bytes > 0 && grown())) {
         const std::string_view rest(buffer_.data() + at_, filled_ - at_);
         const auto newline = rest.find('\n');
         const std::string_view piece = rest.substr(0, newline);
@@ -76,8 +109,6 @@ Fd open_log(const Layout& layout) {
 }
 
 namespace {
-
-constexpr int kLinesBetweenInterrupts = 256;
 
 // Does the record that ends at `offset` carry the checkpoint's head hash?
 bool fits_log(const Catalog& catalog, const Fd& fd, const fs::path& path, std::uint64_t size) {
@@ -116,24 +147,21 @@ Catalog load_checkpoint(const Layout& layout, const Fd& log) {
     return {};
 }
 
-void fold_from(Catalog& catalog, const Fd& log, const Layout& layout,
-               const std::function<void()>& interrupt) {
+namespace {
+
+// Folds the whole lines from catalog.offset to the end of the log.
+void fold_from(Catalog& catalog, const Fd& log, const Layout& layout, const Interrupt& interrupt) {
     const std::uint64_t size = file_size(log, layout.audit_log());
-    if (catalog.offset > size) {
-        catalog = Catalog{};  // the log became shorter than what was folded: begin anew
-    }
-    LineReader reader(log, layout.audit_log(), catalog.offset, size);
+    LineReader reader(log, layout.audit_log(), catalog.offset, size, interrupt);
     LineReader::Line line;
-    int lines = 0;
     while (reader.next(line) && line.terminated) {
         catalog.apply_line(line.text, line.bytes);
-        if (interrupt && ++lines % kLinesBetweenInterrupts == 0) {
-            interrupt();
-        }
     }
 }
 
-Catalog read_catalog(const Layout& layout, const std::function<void()>& interrupt) {
+}  // namespace
+
+Catalog read_catalog(const Layout& layout, const Interrupt& interrupt) {
     const Fd log = open_log(layout);
     if (!log) {
         return {};
@@ -143,14 +171,63 @@ Catalog read_catalog(const Layout& layout, const std::function<void()>& interrup
     return catalog;
 }
 
-void read_audit(const Layout& layout, std::uint64_t after_seq, const RecordSink& each) {
+namespace {
+
+// Where the records after `after_seq` begin: the end of the last record up to it. Bisects, since
+// numbers grow along a sound log; in one where they do not, records may be passed over here, and
+// verify_audit_log() says that it is broken.
+std::uint64_t offset_after(const Fd& log, const fs::path& path, std::uint64_t size,
+                           std::uint64_t after_seq, const Interrupt& interrupt) {
+    constexpr std::uint64_t kReadThrough = 4 * kMaxAuditLine;
+    LineReader::Line line;
+    std::string why;
+    std::uint64_t low = 0;  // a line begins here
+    std::uint64_t high = after_seq == 0 ? 0 : size;
+    while (high - low > kReadThrough) {
+        const std::uint64_t middle = low + (high - low) / 2;
+        LineReader reader(log, path, middle, high, interrupt);
+        std::uint64_t end = middle;
+        std::optional<AuditRecord> record;
+        for (bool whole = false; !record && reader.next(line); whole = true) {
+            end += line.bytes;
+            if (whole) {  // the first piece is most likely the rest of a line
+                record = parse_audit_line(line.text, why);
+            }
+        }
+        if (record && record->seq <= after_seq) {
+            low = end;
+        } else {
+            high = middle;
+        }
+    }
+    LineReader reader(log, path, low, size, interrupt);
+    std::uint64_t begin = low;
+    for (std::uint64_t end = low; after_seq > 0 && reader.next(line);) {
+        end += line.bytes;
+        const auto record = parse_audit_line(line.text, why);
+        if (record && record->seq > after_seq) {
+            break;
+        }
+        if (record) {
+            begin = end;
+        }
+    }
+    return begin;
+}
+
+}  // namespace
+
+void read_audit(const Layout& layout, std::uint64_t after_seq, const RecordSink& each,
+                const Interrupt& interrupt) {
+    const fs::path path = layout.audit_log();
     const Fd log = open_log(layout);
     if (!log) {
         return;
     }
-    LineReader reader(log, layout.audit_log(), 0, file_size(log, layout.audit_log()));
+    const std::uint64_t size = file_size(log, path);
+    std::uint64_t offset = offset_after(log, path, size, after_seq, interrupt);
+    LineReader reader(log, path, offset, size, interrupt, LineReader::LastLine::may_grow);
     LineReader::Line line;
-    std::uint64_t offset = 0;
     while (reader.next(line)) {
         std::string why;
         const auto record = parse_audit_line(line.text, why);
@@ -165,20 +242,17 @@ void read_audit(const Layout& layout, std::uint64_t after_seq, const RecordSink&
     }
 }
 
-ChainReport verify_audit_log(const Layout& layout, const std::function<void()>& interrupt) {
+ChainReport verify_audit_log(const Layout& layout, const Interrupt& interrupt) {
     ChainVerifier verifier;
     const Fd log = open_log(layout);
     if (!log) {
         return verifier.finish();
     }
-    LineReader reader(log, layout.audit_log(), 0, file_size(log, layout.audit_log()));
+    LineReader reader(log, layout.audit_log(), 0, file_size(log, layout.audit_log()), interrupt,
+                      LineReader::LastLine::may_grow);
     LineReader::Line line;
-    int lines = 0;
     while (reader.next(line)) {
         verifier.feed(line.text, line.terminated);
-        if (interrupt && ++lines % kLinesBetweenInterrupts == 0) {
-            interrupt();
-        }
     }
     return verifier.finish();
 }
