@@ -104,7 +104,11 @@ bool prepare_database(Session& session, const RestoreRequest& request, const Man
 std::vector<std::string> load(const Store& store, const RestoreRequest& request,
                               const Manifest& manifest, const DumpProgram& psql, bool filter_own,
                               const CancelToken& cancel, Progress& progress) {
-    PsqlFeed feed(psql, request.server, request.database, true, cancel);
+    // A database that we made is dropped on failure; one that was there is left as it was, by one
+    // transaction, which a dump's own BEGIN and COMMIT around large objects would end early.
+    const bool one_transaction =
+        (request.existing || request.nonempty) && manifest.large_objects == 0;
+    PsqlFeed feed(psql, request.server, request.database, one_transaction, cancel);
     StatementFilter filter(
         [&feed](std::span<const std::byte> bytes) { feed.write(bytes); },
         [filter_own](std::string_view head) { return filter_own && is_own_statement(head); });
