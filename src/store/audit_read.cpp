@@ -110,7 +110,8 @@ Fd open_log(const Layout& layout) {
 
 namespace {
 
-// Does the record that ends at `offset` carry the checkpoint's head hash?
+// Is the record that ends at the checkpoint's offset its head? The checkpoint's own digest does not
+// cover its first line, so the record is read whole.
 bool fits_log(const Catalog& catalog, const Fd& fd, const fs::path& path, std::uint64_t size) {
     if (catalog.offset > size) {
         return false;
@@ -118,18 +119,22 @@ bool fits_log(const Catalog& catalog, const Fd& fd, const fs::path& path, std::u
     if (catalog.offset == 0) {
         return catalog.head_seq == 0;
     }
-    // …"hash":"<64>"}\n
-    constexpr std::size_t kTail = 64 + 3;
-    if (catalog.offset < kTail) {
-        return false;
-    }
-    std::string tail(kTail, '\0');
-    const ssize_t count =
-        ::pread(fd.get(), tail.data(), tail.size(), static_cast<off_t>(catalog.offset - kTail));
+    const std::uint64_t from =
+        catalog.offset - std::min<std::uint64_t>(catalog.offset, kMaxAuditLine);
+    std::string text(catalog.offset - from, '\0');
+    const ssize_t count = ::pread(fd.get(), text.data(), text.size(), static_cast<off_t>(from));
     if (count < 0) {
         throw system_error(errno, "read file", path.string());
     }
-    return static_cast<std::size_t>(count) == kTail && tail == catalog.head_hash + "\"}\n";
+    if (static_cast<std::size_t>(count) != text.size() || text.back() != '\n') {
+        return false;
+    }
+    text.pop_back();
+    const auto newline = text.rfind('\n');  // none: the line is the file's first, or too long
+    const std::string_view line = std::string_view(text).substr(newline + 1);
+    std::string why;
+    const auto record = parse_audit_line(line, why);
+    return record && record->seq == catalog.head_seq && record->hash == catalog.head_hash;
 }
 
 }  // namespace
