@@ -1,0 +1,165 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs the test suites; ends with "N passed, N failed, N skipped".
+#
+#   scripts/test.sh            every suite
+#   scripts/test.sh NAME...    these suites
+#   scripts/test.sh --list     their names
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+. scripts/packages.sh
+
+SUITES=(lint build unit sanitize clang fuzz regress pgtap cli tap disk docs quickstart)
+PASSED=0 FAILED=0 SKIPPED=0
+LOGS=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-test.XXXXXX")
+chmod 0755 "$LOGS"
+BUILD=$PWD/build-test
+BEGIN=$SECONDS
+export CTEST_PARALLEL_LEVEL=2
+if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
+
+# result NAME PASSED FAILED SECONDS
+result() {
+    PASSED=$((PASSED + $2)) FAILED=$((FAILED + $3))
+    printf '%-11s %5d passed, %d failed  (%d s)\n' "$1" "$2" "$3" "$4"
+}
+show_log() { printf -- '---- end of %s ----\n' "$1"; tail -n 60 "$LOGS/$1.log"; printf -- '----\n'; }
+skip() {
+    SKIPPED=$((SKIPPED + 1))
+    echo "$1 skipped: $2"
+}
+
+# Runs one check as one test: its exit code decides.
+check() {
+    local name=$1 start=$SECONDS
+    shift
+    if "$@" >"$LOGS/$name.log" 2>&1; then
+        result "$name" 1 0 $((SECONDS - start))
+    else
+        result "$name" 0 1 $((SECONDS - start))
+        show_log "$name"
+    fi
+}
+# Takes the counts out of a log of TAP ("ok 1 - ..."), which prove -v prints.
+tap_result() {
+    local name=$1 status=$2 start=$3 ok bad
+    ok=$(grep -cE '^ok [0-9]+' "$LOGS/$name.log")
+    bad=$(grep -cE '^not ok [0-9]+' "$LOGS/$name.log")
+    # A file that died, or ran no test at all, is a failure even if every line it printed was good.
+    if [ "$status" != 0 ] && [ "$bad" = 0 ] || [ $((ok + bad)) = 0 ]; then bad=$((bad + 1)); fi
+    result "$name" "$ok" "$bad" $((SECONDS - start))
+    [ "$bad" = 0 ] || show_log "$name"
+}
+
+no_workplace_names() {
+    ! git grep -nE '/work/|/tmp/build-|\.\./shared' -- . ':!scripts/test.sh'
+}
+file_lengths() {
+    local long
+    long=$(git ls-files 'src/*' 'scripts/*' 'test/*.sh' 'test/unit/*' | xargs wc -l | awk '$2 != "total" && $1 > 520')
+    [ -z "$long" ] || { echo "longer than 520 lines:"; echo "$long"; return 1; }
+}
+suite_lint() {
+    check lint-format bash -c "git ls-files 'src/*.cpp' 'src/*.h' 'test/*.cpp' 'test/*.h' | xargs clang-format --dry-run -Werror"
+    check lint-layers scripts/check-layers.sh
+    check lint-shell bash -c "git ls-files '*.sh' .ci/run | xargs shellcheck -x -e SC1091"
+    check lint-names no_workplace_names
+    check lint-length file_lengths
+}
+suite_build() {
+    check build-make make -j2
+    check build-install as_root make install
+}
+configure() {  # DIR OPTION...
+    cmake -S . -B "$1" -G Ninja "${@:2}"
+}
+build_unit() { configure "$BUILD" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS=-Werror && ninja -C "$BUILD" -j2; }
+ctest_suite() {  # NAME DIR
+    local start=$SECONDS total failed
+    ctest --test-dir "$2" --output-on-failure >"$LOGS/$1.log" 2>&1
+    total=$(sed -n 's/^.*tests passed, \([0-9]*\) tests failed out of \([0-9]*\)$/\2/p' "$LOGS/$1.log")
+    failed=$(sed -n 's/^.*tests passed, \([0-9]*\) tests failed out of \([0-9]*\)$/\1/p' "$LOGS/$1.log")
+    if [ -z "$total" ]; then total=1 failed=1; fi
+    result "$1" $((total - failed)) "$failed" $((SECONDS - start))
+    [ "$failed" = 0 ] || show_log "$1"
+}
+suite_unit() {
+    check unit-build build_unit
+    ctest_suite unit "$BUILD"
+}
+build_sanitized() {
+    configure "$BUILD-asan" -DCMAKE_BUILD_TYPE=Debug -DIMMBACKUP_SANITIZE=address,undefined && ninja -C "$BUILD-asan" -j2
+}
+suite_sanitize() {
+    check sanitize-build build_sanitized
+    ctest_suite sanitize "$BUILD-asan"
+}
+build_clang() {
+    configure "$BUILD-clang" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_CXX_FLAGS=-Werror \
+        -DIMMBACKUP_FUZZ=ON -DIMMBACKUP_TESTS=OFF -DIMMBACKUP_SANITIZE=address,undefined && ninja -C "$BUILD-clang" -j2
+}
+suite_clang() { check clang-build build_clang; }
+suite_fuzz() {
+    local target
+    [ -x "$BUILD-clang/immbackup" ] || check fuzz-build build_clang
+    for target in test/fuzz/*_fuzz.cpp; do
+        target=$(basename "$target" .cpp)
+        check "fuzz-$target" "$BUILD-clang/$target" -runs=100000 -max_total_time=30 -max_len=4096 -print_final_stats=1
+    done
+}
+suite_regress() {
+    local start=$SECONDS ok bad
+    make installcheck >"$LOGS/regress.log" 2>&1
+    ok=$(grep -cE '^test .* ok ' "$LOGS/regress.log")
+    bad=$(grep -cE '^test .* FAILED' "$LOGS/regress.log")
+    if ! grep -q 'tests passed' "$LOGS/regress.log" && [ "$bad" = 0 ]; then bad=1; fi
+    result regress "$ok" "$bad" $((SECONDS - start))
+    [ "$bad" = 0 ] || show_log regress
+}
+suite_pgtap() {
+    local start=$SECONDS status
+    test/pgtap/run.sh >"$LOGS/pgtap.log" 2>&1
+    status=$?
+    tap_result pgtap "$status" "$start"
+}
+# Shell tests print TAP and run as root, who may kill, mount and fill disks; servers run as an unprivileged user.
+shell_tap() {  # NAME FILE
+    local start=$SECONDS status
+    if [ "$(id -u)" != 0 ]; then
+        skip "$1" "it needs root (file systems, PID 1, other users' files)"
+        return
+    fi
+    timeout 900 bash "$2" >"$LOGS/$1.log" 2>&1
+    status=$?
+    tap_result "$1" "$status" "$start"
+}
+suite_cli() { shell_tap cli test/shell/cli.sh; }
+suite_tap() {
+    shell_tap worker test/shell/worker.sh
+    shell_tap kill test/shell/kill.sh
+}
+suite_disk() { shell_tap disk test/shell/disk.sh; }
+suite_docs() { shell_tap docs test/shell/docs.sh; }
+suite_quickstart() { check quickstart scripts/quickstart.sh; }
+
+if [ "${1:-}" = --list ]; then
+    printf '%s\n' "${SUITES[@]}"
+    exit 0
+fi
+wanted=("$@")
+[ ${#wanted[@]} -gt 0 ] || wanted=("${SUITES[@]}")
+for name in "${wanted[@]}"; do
+    declare -F "suite_$name" >/dev/null || { echo "there is no suite \"$name\"; there are: ${SUITES[*]}" >&2; exit 2; }
+done
+install_packages "${TEST_PACKAGES[@]}" || { echo "packages could not be installed" >&2; exit 1; }
+# Suites that use what is installed need it installed.
+case " ${wanted[*]} " in
+    *" build "*) ;;
+    *" regress "* | *" pgtap "* | *" cli "* | *" tap "* | *" disk "* | *" docs "*) suite_build ;;
+esac
+for name in "${wanted[@]}"; do
+    "suite_$name"
+done
+if [ "$FAILED" != 0 ]; then echo "logs are kept in $LOGS"; else rm -rf "$LOGS"; fi
+echo "took $((SECONDS - BEGIN)) s"
+echo "$PASSED passed, $FAILED failed, $SKIPPED skipped"
+[ "$FAILED" = 0 ]
