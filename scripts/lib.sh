@@ -9,15 +9,15 @@ if [ "$(id -u)" = 0 ]; then
     SERVER_USER=postgres
 fi
 
-# Runs a command as the server's user, with nothing of the caller's own connection settings.
+# Runs a command as the server's user, without descriptor 9 (which tests use), with nothing of the caller's own connection settings.
 as_server() {
     local clean=(env -u PGHOST -u PGPORT -u PGUSER -u PGDATABASE -u PGPASSWORD -u PGSERVICE -u PGOPTIONS
         -u DB_HOST -u DB_PORT -u DB_USER -u DB_NAME -u DB_PASSWORD -u DB_PASSWORD_FILE -u TZ
         "PGHOST=$WORK" "BACKUP_DIR=$WORK/backups" "PATH=$PG_BIN:$PATH")
     if [ "$(id -u)" = 0 ]; then
-        runuser -u "$SERVER_USER" -- "${clean[@]}" "$@"
+        runuser -u "$SERVER_USER" -- "${clean[@]}" "$@" 9>&-
     else
-        "${clean[@]}" "$@"
+        "${clean[@]}" "$@" 9>&-
     fi
 }
 

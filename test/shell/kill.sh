@@ -1,0 +1,133 @@
+#!/usr/bin/env bash
+# Kills the job, pg_dump, the scheduler and the postmaster in each phase of a run, also with the postmaster as PID 1.
+# Afterwards: the next run is good, active/ holds only complete backups, the chain verifies, nothing is left over, and
+# no session died but where the server itself was killed.
+set -uo pipefail
+ROOT=$(cd "$(dirname "$0")/../.." && pwd)
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-kill.XXXXXX")
+. "$ROOT/scripts/lib.sh"
+. "$ROOT/test/lib/tap.sh"
+trap remove_work EXIT
+
+q() { sql -d postgres -c "$1"; }
+ready() { [ "$(q 'SELECT worker_state FROM immbackup.status' 2>/dev/null)" = ready ]; }
+hold() {
+    rm -f "$WORK/feed"
+    mkfifo "$WORK/feed"
+    chown "$SERVER_USER" "$WORK/feed"
+    sql -d shop -f "$WORK/feed" >/dev/null 2>&1 &
+    exec 9>"$WORK/feed"
+    echo 'BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE;' >&9
+    until_true 20 held
+}
+held() { [ "$(q "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation IS NOT NULL")" != 0 ]; }
+release() { exec 9>&-; }
+dump_waits() { [ "$(q "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ 'pg_dump|immbackup' AND wait_event_type = 'Lock'")" != 0 ]; }
+ended() { [ "$(q "SELECT count(*) FROM immbackup.runs WHERE state IN ('requested', 'running')")" = 0 ]; }
+job_pid() { pgrep -u "$SERVER_USER" -f "$PG_BIN/immbackup job"; }
+dump_pid() { pgrep -u "$SERVER_USER" -x pg_dump; }
+scheduler_pid() { q "SELECT pid FROM pg_stat_activity WHERE backend_type = 'immbackup scheduler'"; }
+# What must hold after each: recovered, sound, and able to take a good run.
+recovered() {
+    release
+    ok "$1: the worker is ready again" until_true 40 ready
+    ok "$1: the run is closed" until_true 40 ended
+    ok "$1: no process is left over" until_true 20 no_jobs
+    sound "$1"
+    is "$1: the next run is good" "$(q "SELECT state FROM immbackup.runs WHERE run = immbackup.run_now()")" good
+    sound "$1, and a run"
+}
+# A session that must survive: it holds a value that only it knows.
+survivor() {
+    exec 8> >(PGOPTIONS='' exec runuser -u "$SERVER_USER" -- env "PGHOST=$WORK" "$PG_BIN/psql" -XqAt -d postgres >"$WORK/survivor" 2>&1 9>&-)
+    echo "CREATE TEMP TABLE mine AS SELECT 42 AS n; SELECT 'begun';" >&8
+    until_true 20 grep -q begun "$WORK/survivor"
+}
+survived() {
+    echo 'SELECT n FROM mine;' >&8
+    ok "$1: a session lives on" until_true 20 grep -qx 42 "$WORK/survivor"
+    exec 8>&-
+}
+
+scenario() {  # LABEL
+    local label=$1 signal
+    for signal in KILL SEGV; do
+        survivor
+        hold
+        q 'SELECT immbackup.run_now(wait => false)' >/dev/null
+        until_true 30 dump_waits
+        kill -$signal "$(job_pid)"
+        ok "$label, job killed by SIG$signal: the orphaned pg_dump goes" until_true 30 bash -c "! pgrep -u $SERVER_USER -x pg_dump"
+        survived "$label, job SIG$signal"
+        recovered "$label, job SIG$signal"
+    done
+    survivor
+    hold
+    q 'SELECT immbackup.run_now(wait => false)' >/dev/null
+    until_true 30 dump_waits
+    kill -KILL "$(dump_pid)"
+    survived "$label, pg_dump killed"
+    recovered "$label, pg_dump killed"
+    fails "$label: the killed pg_dump is named as the reason" 0 'signal 9' q "SELECT error || ' ' || coalesce(error_detail, '') FROM immbackup.runs WHERE state = 'failed' ORDER BY run DESC LIMIT 1"
+    survivor
+    hold
+    q 'SELECT immbackup.run_now(wait => false)' >/dev/null
+    until_true 30 dump_waits
+    q 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = '"$(scheduler_pid)" >/dev/null
+    survived "$label, scheduler terminated"
+    recovered "$label, scheduler terminated"
+    ok "$label: no crash so far" no_crash
+    # A crash of the scheduler is one of a server process: PostgreSQL restarts, and so do we.
+    hold
+    q 'SELECT immbackup.run_now(wait => false)' >/dev/null
+    until_true 30 dump_waits
+    kill -KILL "$(scheduler_pid)"
+    recovered "$label, scheduler killed"
+}
+
+server_start 'restart_after_crash = on'
+q 'CREATE EXTENSION immbackup' && q 'CREATE DATABASE shop'
+sql -d shop -c 'CREATE TABLE t AS SELECT n, repeat(md5(n::text), 20) AS x FROM generate_series(1, 100000) AS n'
+until_true 20 ready
+scenario "ordinary server"
+
+# The postmaster itself.
+hold
+q 'SELECT immbackup.run_now(wait => false)' >/dev/null
+until_true 30 dump_waits
+kill -KILL "$(head -1 "$WORK/data/postmaster.pid")"
+until_true 30 no_jobs
+ok "postmaster killed: job and pg_dump go" no_jobs
+rm -f "$WORK/data/postmaster.pid"
+until_true 20 bash -c "! pgrep -u $SERVER_USER -f '$WORK/data' >/dev/null"
+until_true 20 as_server pg_ctl -D "$WORK/data" -l "$WORK/server.log" -w start
+recovered "postmaster killed"
+
+# Killed at random moments of a run that nothing holds up: dumping, checking, sealing, recording.
+for i in $(seq 12); do
+    q 'SELECT immbackup.run_now(wait => false)' >/dev/null 2>&1
+    sleep "0.$(printf '%03d' $((i * 23)))"
+    pkill -KILL -u "$SERVER_USER" -f "$PG_BIN/immbackup job"
+    until_true 40 ended
+done
+recovered "jobs killed at twelve moments"
+server_stop
+
+# The same with the postmaster as PID 1, as in a container.
+: >"$WORK/server.log"
+chown "$SERVER_USER" "$WORK/server.log"
+unshare -pf --mount-proc --kill-child runuser -u "$SERVER_USER" -- env "PGHOST=$WORK" "$PG_BIN/postgres" -D "$WORK/data" >>"$WORK/server.log" 2>&1 9>&- &
+UNSHARED=$!
+if until_true 30 ready; then
+    is "the postmaster is PID 1" "$(head -1 "$WORK/data/postmaster.pid")" 1
+    # Inside its namespace pids differ: what is killed is found from outside, by name.
+    scheduler_pid() { pgrep -u "$SERVER_USER" -f 'immbackup scheduler'; }
+    eval "$(declare -f scenario | sed "s/q 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = '\"\$(scheduler_pid)\"/kill -TERM \$(scheduler_pid)/")"
+    scenario "postmaster as PID 1"
+else
+    is "a server with the postmaster as PID 1 starts" no yes
+fi
+kill -TERM "$UNSHARED"
+wait "$UNSHARED" 2>/dev/null
+rm -f "$WORK/data/postmaster.pid"
+done_testing
