@@ -4,7 +4,9 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <type_traits>
 
@@ -23,8 +25,15 @@ class RowWriter {
     void null();
     void text(std::string_view value);
     void text_or_null(std::string_view value);  // empty: null
-    void json(std::string_view value);          // valid JSON in ASCII
-    void number(std::uint64_t value);           // bigint
+    // Only a view is kept until emit(): a temporary string would be gone by then.
+    template <class T>
+    requires std::same_as<T, std::string>
+    void text(T&& value) = delete;
+    template <class T>
+    requires std::same_as<T, std::string>
+    void text_or_null(T&& value) = delete;
+    void json(std::string_view value);  // valid JSON in ASCII
+    void number(std::uint64_t value);   // bigint
     void integer(int value);
     void real(double value);
     void flag(bool value);

@@ -65,10 +65,10 @@ void write_record(RowWriter& row, const AuditRecord* record, const std::string& 
 }
 
 void write_error(RowWriter& row, const std::optional<ErrorText>& error) {
-    row.text_or_null(error ? error->message : "");
-    row.text_or_null(error ? error->detail : "");
-    row.text_or_null(error ? error->hint : "");
-    row.text_or_null(error ? error->code : "");
+    row.text_or_null(error ? std::string_view(error->message) : "");
+    row.text_or_null(error ? std::string_view(error->detail) : "");
+    row.text_or_null(error ? std::string_view(error->hint) : "");
+    row.text_or_null(error ? std::string_view(error->code) : "");
 }
 
 void write_run(RowWriter& row, const RunEntry& run) {
@@ -227,7 +227,7 @@ void write_status(RowWriter& row, const SharedCopy& now) {
     row.text(IMMBACKUP_VERSION);
     row.number(catalog.artifacts.size());
     row.number(bytes);
-    row.text_or_null(newest == nullptr ? "" : newest->seal);
+    row.text_or_null(newest == nullptr ? "" : std::string_view(newest->seal));
     row.number(catalog.head_seq);
     row.text_or_null(catalog.head_seq == 0 ? std::string_view() : catalog.head_hash);
     row.number(catalog.bad_lines);

@@ -24,7 +24,7 @@ held() { [ "$(q "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock
 release() { exec 9>&-; }
 dump_waits() { [ "$(q "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ 'pg_dump|immbackup' AND wait_event_type = 'Lock'")" != 0 ]; }
 ended() { [ "$(q "SELECT count(*) FROM immbackup.runs WHERE state IN ('requested', 'running')")" = 0 ]; }
-job_pid() { pgrep -u "$SERVER_USER" -f "$PG_BIN/immbackup job"; }
+job_pid() { pgrep -u "$SERVER_USER" -f '^[^ ]*immbackup job'; }
 dump_pid() { pgrep -u "$SERVER_USER" -x pg_dump; }
 scheduler_pid() { q "SELECT pid FROM pg_stat_activity WHERE backend_type = 'immbackup scheduler'"; }
 # What must hold after each: recovered, sound, and able to take a good run.
@@ -34,7 +34,7 @@ recovered() {
     ok "$1: the run is closed" until_true 40 ended
     ok "$1: no process is left over" until_true 20 no_jobs
     sound "$1"
-    is "$1: the next run is good" "$(q "SELECT state FROM immbackup.runs WHERE run = immbackup.run_now()")" good
+    is "$1: the next run is good" "$(q "SELECT state FROM immbackup.runs WHERE run = '$(q 'SELECT immbackup.run_now()')'")" good
     sound "$1, and a run"
 }
 # A session that must survive: it holds a value that only it knows.
@@ -107,7 +107,7 @@ recovered "postmaster killed"
 for i in $(seq 12); do
     q 'SELECT immbackup.run_now(wait => false)' >/dev/null 2>&1
     sleep "0.$(printf '%03d' $((i * 23)))"
-    pkill -KILL -u "$SERVER_USER" -f "$PG_BIN/immbackup job"
+    pkill -KILL -u "$SERVER_USER" -f '^[^ ]*immbackup job'
     until_true 40 ended
 done
 recovered "jobs killed at twelve moments"
@@ -116,7 +116,8 @@ server_stop
 # The same with the postmaster as PID 1, as in a container.
 : >"$WORK/server.log"
 chown "$SERVER_USER" "$WORK/server.log"
-unshare -pf --mount-proc --kill-child runuser -u "$SERVER_USER" -- env "PGHOST=$WORK" "$PG_BIN/postgres" -D "$WORK/data" >>"$WORK/server.log" 2>&1 9>&- &
+unshare -pf --mount-proc --kill-child setpriv --reuid "$SERVER_USER" --regid "$SERVER_USER" --init-groups \
+    env "PGHOST=$WORK" "BACKUP_DIR=$WORK/backups" "$PG_BIN/postgres" -D "$WORK/data" >>"$WORK/server.log" 2>&1 9>&- &
 UNSHARED=$!
 if until_true 30 ready; then
     is "the postmaster is PID 1" "$(head -1 "$WORK/data/postmaster.pid")" 1

@@ -123,7 +123,8 @@ release
 ok "shutdown in mode smart ends" until_true 60 bash -c "! test -e '$WORK/data/postmaster.pid'"
 start_with X=1
 until_true 20 is_state ready
-is "the remaining database is recorded as cancelled" "$(q "SELECT body ->> 'remaining' FROM immbackup.audit WHERE event = 'run_cancelled' ORDER BY seq DESC LIMIT 1")" '["postgres"]'
+# (The first database, too, where the server was quicker than the proof of its dump.)
+fails "the remaining database is recorded as cancelled" 0 '"postgres"' q "SELECT body ->> 'remaining' FROM immbackup.audit WHERE event = 'run_cancelled' ORDER BY seq DESC LIMIT 1"
 sound "after shutdown in mode smart"
 ok "no secret is in any log" bash -c "! grep -raq secret-in-environment '$WORK/server.log' '$WORK/backups/logs'"
 ok "no crash in the server log" no_crash
