@@ -128,7 +128,8 @@ if until_true 30 ready; then
 else
     is "a server with the postmaster as PID 1 starts" no yes
 fi
-kill -TERM "$UNSHARED"
+# unshare itself ignores SIGTERM: the postmaster is asked.
+pkill -INT -u "$SERVER_USER" -f "^$PG_BIN/postgres -D $WORK/data"
 wait "$UNSHARED" 2>/dev/null
 rm -f "$WORK/data/postmaster.pid"
 done_testing
