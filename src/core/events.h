@@ -3,21 +3,24 @@
 // object; a field in [brackets] may be absent. `error` is {"code","message","detail","hint"}.
 //
 //   instance_created   instance, version, host
-//   worker_started     version, server_version, pid, state ("ready" | "misconfigured"), [problem],
-//   [hint] worker_stopped     pid, reason settings_changed   at ("start" | "reload"), changes
-//   {name: {"from", "to"}}, settings {all, name: text} run_requested      run, trigger ("manual" |
-//   "schedule" | "cli"), actor, [databases [..]] run_started        run, pid, host, boot_id,
-//   monotonic_ms, version, databases [..], globals artifact_sealed    run, artifact, [database],
-//   globals, tier, taken, retain_until, size, sql_size,
-//                      rows, tables, sha256, seal, started, finished, warnings [..]
+//   worker_started     version, server_version, pid, state ("ready" | "misconfigured"),
+//                      [problem], [hint]
+//   worker_stopped     pid, reason
+//   settings_changed   at ("start" | "reload"), changes {name: {"from", "to"}},
+//                      settings {all, name: text}
+//   run_requested      run, trigger ("manual" | "schedule" | "cli"), actor, [databases [..]]
+//   run_started        run, pid, host, boot_id, monotonic_ms, version, databases [..], globals
+//   artifact_sealed    run, artifact, [database], globals, tier, taken, retain_until, size,
+//                      sql_size, rows, tables, sha256, seal, started, finished, warnings [..]
 //   artifact_failed    run, [database], globals, error
 //   run_finished       run, artifacts, bytes, sql_bytes, rows, seconds, warnings [..]
 //   run_failed         run, artifacts, bytes, seconds, error, failed [{"database", "error"}]
 //   run_cancelled      run, artifacts, bytes, seconds, error, remaining [..]
 //   sweep              removed [{"file","bytes"}], completed [stems], foreign [files]
 //   artifact_verified  artifact, result ("good" | "missing" | "corrupt"), [sha256], [problem],
-//   [seconds] audit_verified     records, head, result ("sound" | "broken"), [first_bad_seq],
-//   [problem] restore_finished   artifact, target, host, port, rows, seconds, left_out [..]
+//                      [seconds]
+//   audit_verified     records, head, result ("sound" | "broken"), [first_bad_seq], [problem]
+//   restore_finished   artifact, target, host, port, rows, seconds, left_out [..]
 //   restore_failed     artifact, target, host, port, error
 //   log_torn           offset, bytes, sha256
 //

@@ -8,9 +8,10 @@
 //   run       <run id>                     the run's `requested` record is durable
 //   phase     <phase> <database>           connecting, dumping, checking, sealing, recording …
 //   dump      <process group>              pg_dump runs in that group; 0: it ended
-//   progress  <database> <table> <bytes in> <bytes out> <estimated bytes in> <databases done>
-//   <databases> warning   <text> result    <exit code> <message> <detail> <hint>      last line;
-//   code 0: done
+//   progress  <database> <table> <bytes in> <bytes out> <estimated bytes in>
+//             <databases done> <databases>
+//   warning   <text>
+//   result    <exit code> <message> <detail> <hint>      last line; code 0: done
 #pragma once
 
 #include <cstdint>
