@@ -83,7 +83,7 @@ R=$(q "SELECT immbackup.run_now(wait => false)")
 ok "a held run waits for the lock" until_true 30 dump_waits
 fails "a second run is refused by name" 1 "$R" q 'SELECT immbackup.run_now()'
 is "progress shows it" "$(q 'SELECT run FROM immbackup.progress')" "$R"
-is "DROP DATABASE of another database is not held up" "$(q 'CREATE DATABASE dropme' && q 'DROP DATABASE dropme' && echo done)" done
+is "DROP DATABASE of another database is not held up" "$(q 'CREATE DATABASE dropme' && q 'DROP DATABASE dropme' && echo dropped)" dropped
 is "cancel_run" "$(q 'SELECT immbackup.cancel_run()')" t
 ok "ends it" until_true 30 bash -c "$(declare -f q sql as_server); $(declare -p WORK PG_BIN SERVER_USER); [ \"\$(q \"SELECT state FROM immbackup.runs WHERE run = '$R'\")\" = cancelled ]"
 ok "without a process left" until_true 20 no_jobs
