@@ -109,6 +109,9 @@ void fold_artifact_sealed(Catalog& catalog, const AuditRecord& record, const Jso
     entry.state = "good";
     entry.seq = record.seq;
     RunEntry* run = run_of(catalog, body);
+    if (run != nullptr && run->state.empty()) {
+        run->state = "running";  // its beginning is in a line that could not be read
+    }
     if (run != nullptr && !known) {
         ++run->artifacts;
         run->bytes += entry.size;
@@ -214,18 +217,24 @@ ArtifactEntry artifact_from(const Json& json) {
     return entry;
 }
 
-// Parses JSON of bounded depth; discarded where it is not that.
+// Parses JSON of bounded depth; discarded where it is not that. What is nested too deeply ends the
+// parse at once, before it costs memory.
 Json parse_bounded(std::string_view content) {
     constexpr int kMaxDepth = 16;
-    bool too_deep = false;
-    Json json = Json::parse(
-        content,
-        [&too_deep](int depth, Json::parse_event_t, Json&) {
-            too_deep = too_deep || depth > kMaxDepth;
-            return !too_deep;
-        },
-        false);
-    return too_deep ? Json(Json::value_t::discarded) : json;
+    struct TooDeep {};
+    try {
+        return Json::parse(
+            content,
+            [](int depth, Json::parse_event_t, Json&) {
+                if (depth > kMaxDepth) {
+                    throw TooDeep{};
+                }
+                return true;
+            },
+            false);
+    } catch (const TooDeep&) {
+        return Json::value_t::discarded;
+    }
 }
 
 constexpr std::string_view kCheckpointMagic = "immbackup-catalog 1 ";

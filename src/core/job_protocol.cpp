@@ -4,6 +4,7 @@
 
 #include <array>
 #include <charconv>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -25,15 +26,22 @@ constexpr std::array<std::pair<JobEventKind, std::string_view>, 6> kKinds{{
     {JobEventKind::result, "result"},
 }};
 
-// A text as a field of at most `limit` encoded bytes, never cut inside an escape.
+// A text as a field of at most `limit` encoded bytes, never cut inside a character of UTF-8: the
+// server puts these texts into messages and views.
 std::string field(std::string_view text, std::size_t limit) {
+    const auto continues = [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; };
     std::string out;
-    for (const char c : text) {
-        const std::string piece = percent_encode(std::string_view(&c, 1));
+    while (!text.empty()) {
+        std::size_t length = 1;
+        while (length < 4 && length < text.size() && continues(text[length])) {
+            ++length;
+        }
+        const std::string piece = percent_encode(text.substr(0, length));
         if (out.size() + piece.size() > limit) {
             break;
         }
         out += piece;
+        text.remove_prefix(length);
     }
     return out;
 }
@@ -82,9 +90,20 @@ void read(const Json& json, const char* name, T& out) {
     if (found == json.end()) {
         return;
     }
+    bool good = true;
     try {
-        out = found->get<T>();
+        if constexpr (std::is_same_v<T, int>) {
+            // nlohmann would take 1.5 and true for 1, and wrap what is too large.
+            const auto number = found->is_number_integer() ? found->get<std::int64_t>() : -1;
+            good = number >= 0 && number <= std::numeric_limits<int>::max();
+            out = good ? static_cast<int>(number) : 0;
+        } else {
+            out = found->get<T>();
+        }
     } catch (const nlohmann::json::exception&) {
+        good = false;
+    }
+    if (!good) {
         throw Error(ErrorCode::usage, fmt::format("the job request has a bad member \"{}\"", name));
     }
 }
@@ -143,7 +162,13 @@ JobRequest job_request_from_json(std::string_view text) {
     read(json, "recover_reason", out.recover_reason);
     Json records = Json::array();
     read(json, "records", records);
+    if (!records.is_array()) {
+        throw Error(ErrorCode::usage, "the job request has a bad member \"records\"");
+    }
     for (const Json& entry : records) {
+        if (!entry.is_object()) {
+            throw Error(ErrorCode::usage, "the job request has a record that is not an object");
+        }
         RecordRequest& record = out.records.emplace_back();
         read(entry, "event", record.event);
         read(entry, "body", record.body);
@@ -225,7 +250,8 @@ std::optional<JobEvent> parse_job_event(std::string_view line) {
             event.hint = fields.text();
             break;
     }
-    if (!fields.complete()) {
+    // Group 1 would make kill() signal every process there is.
+    if (!fields.complete() || event.process_group < 0 || event.process_group == 1) {
         return std::nullopt;
     }
     return event;

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <limits>
 #include <nlohmann/json.hpp>
+#include <type_traits>
 
 #include "core/digest.h"
 #include "core/error.h"
@@ -105,8 +107,14 @@ class Reader {
                 throw bad(full(name), "is not a whole number of zero or more");
             }
         } else if constexpr (std::is_same_v<T, int> || std::is_same_v<T, std::int64_t>) {
-            if (!value.is_number_integer()) {
-                throw bad(full(name), "is not a whole number");
+            // A number beyond int64 reads as a negative one, which its unsigned self is not.
+            const bool fits =
+                value.is_number_integer() &&
+                (!value.is_number_unsigned() || value.template get<std::int64_t>() >= 0) &&
+                value.template get<std::int64_t>() >= std::numeric_limits<T>::min() &&
+                value.template get<std::int64_t>() <= std::numeric_limits<T>::max();
+            if (!fits) {
+                throw bad(full(name), "is not a whole number of its size");
             }
         }
     }

@@ -123,9 +123,31 @@ void parse_field(std::string_view text, const FieldRule& rule, std::bitset<N>& o
     }
 }
 
-const date::time_zone* zone_named(std::string_view name) {
-    return date::locate_zone(name.empty() ? std::string("UTC") : std::string(name));
-}
+// A time zone; UTC, which also works where the system has no time zone database.
+class Zone {
+  public:
+    // Throws what the library throws where it does not know the name.
+    explicit Zone(std::string_view name)
+        : zone_(name.empty() || name == "UTC" ? nullptr : date::locate_zone(std::string(name))) {}
+
+    date::local_seconds to_local(date::sys_seconds time) const {
+        return zone_ != nullptr ? zone_->to_local(time)
+                                : date::local_seconds{time.time_since_epoch()};
+    }
+    // In a gap the first instant after it, in an overlap the first occurrence.
+    date::sys_seconds first_instant(date::local_seconds local) const {
+        if (zone_ == nullptr) {
+            return date::sys_seconds{local.time_since_epoch()};
+        }
+        const date::local_info info = zone_->get_info(local);
+        return info.result == date::local_info::nonexistent
+                   ? info.first.end
+                   : date::sys_seconds{local.time_since_epoch() - info.first.offset};
+    }
+
+  private:
+    const date::time_zone* zone_;
+};
 
 }  // namespace
 
@@ -221,7 +243,7 @@ constexpr int kMaxDays = 40 * 366;
 
 std::optional<Time> Schedule::next_real_minute(const Expression& e, Time time) const {
     using namespace std::chrono;
-    const date::time_zone* zone = zone_named(timezone_);
+    const Zone zone(timezone_);
     const auto matches = [&](date::local_days day) {
         const LocalDate d = date_of(day);
         return date_matches(e, d.month, d.day, d.weekday);
@@ -230,11 +252,11 @@ std::optional<Time> Schedule::next_real_minute(const Expression& e, Time time) c
     // A day of UTC touches at most three local dates: skip it where none of them matches.
     for (int i = 0; i < kMaxDays; ++i) {
         const auto end = minute + hours{24};
-        const auto first = date::floor<date::days>(zone->to_local(minute)) - date::days{1};
+        const auto first = date::floor<date::days>(zone.to_local(minute)) - date::days{1};
         if (matches(first) || matches(first + date::days{1}) || matches(first + date::days{2}) ||
             matches(first + date::days{3})) {
             for (; minute < end; minute += minutes{1}) {
-                const auto local = date::floor<minutes>(zone->to_local(minute));
+                const auto local = date::floor<minutes>(zone.to_local(minute));
                 const auto day = date::floor<date::days>(local);
                 const auto of_day = (local - day).count();
                 if (e.minutes[static_cast<std::size_t>(of_day % 60)] &&
@@ -250,9 +272,9 @@ std::optional<Time> Schedule::next_real_minute(const Expression& e, Time time) c
 
 std::optional<Time> Schedule::next_fixed_time(const Expression& e, Time time) const {
     using namespace std::chrono;
-    const date::time_zone* zone = zone_named(timezone_);
+    const Zone zone(timezone_);
     const auto day_before =
-        date::floor<date::days>(zone->to_local(floor<seconds>(time))) - date::days{1};
+        date::floor<date::days>(zone.to_local(floor<seconds>(time))) - date::days{1};
     for (int i = 0; i < kMaxDays; ++i) {
         const auto day = day_before + date::days{i};
         const LocalDate d = date_of(day);
@@ -265,13 +287,7 @@ std::optional<Time> Schedule::next_fixed_time(const Expression& e, Time time) co
                 if (!e.minutes[minute]) {
                     continue;
                 }
-                const date::local_seconds local = day + hours{hour} + minutes{minute};
-                const date::local_info info = zone->get_info(local);
-                // In a gap: the first instant after it. In an overlap: the first occurrence.
-                const auto instant =
-                    info.result == date::local_info::nonexistent
-                        ? info.first.end
-                        : date::sys_seconds{local.time_since_epoch() - info.first.offset};
+                const auto instant = zone.first_instant(day + hours{hour} + minutes{minute});
                 if (instant > time) {
                     return Time{instant};
                 }
@@ -311,7 +327,7 @@ std::optional<std::string> timezone_problem(std::string_view name) {
     if (plausible &&
         (name.empty() || (name.front() != '/' && name.find("//") == std::string_view::npos))) {
         try {
-            zone_named(name);
+            static_cast<void>(Zone(name));
             return std::nullopt;
         } catch (const std::exception&) {
             // Falls through to the one message: the library says only that it did not find it.

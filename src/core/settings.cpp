@@ -41,7 +41,7 @@ std::optional<long> whole_number(std::string_view text) {
     return value;
 }
 
-// "10min" for a setting in seconds, as PostgreSQL reads it: ms, s, min, h, d.
+// "10min" for a setting in seconds, with PostgreSQL's units from the second up.
 std::optional<long> number_with_unit(std::string_view text, std::string_view unit) {
     const auto digits_end = text.find_first_not_of("-0123456789");
     auto value = whole_number(text.substr(0, digits_end));
@@ -183,9 +183,13 @@ std::optional<std::string> string_problem(const SettingDefinition& d, std::strin
 }
 
 bool is_boolean_text(std::string_view value) {
+    // As PostgreSQL's parse_bool: unambiguous beginnings count.
     constexpr std::array<std::string_view, 8> kWords{"on",  "off", "true", "false",
                                                      "yes", "no",  "1",    "0"};
-    return std::find(kWords.begin(), kWords.end(), lower(value)) != kWords.end();
+    const std::string word = lower(value);
+    return !word.empty() && word != "o" &&
+           std::any_of(kWords.begin(), kWords.end(),
+                       [&](std::string_view known) { return known.starts_with(word); });
 }
 
 // The texts with defaults filled in, each checked.
