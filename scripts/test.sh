@@ -8,7 +8,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 . scripts/packages.sh
 
-SUITES=(lint build unit sanitize clang fuzz regress pgtap cli tap docs quickstart)
+SUITES=(lint build unit sanitize clang fuzz regress pgtap cli tap worker kill disk docs quickstart)
 PASSED=0 FAILED=0 SKIPPED=0
 LOGS=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-test.XXXXXX")
 chmod 0755 "$LOGS"
@@ -135,9 +135,14 @@ shell_tap() {  # NAME FILE
 }
 suite_cli() { shell_tap cli test/shell/cli.sh; }
 suite_tap() {
-    shell_tap worker test/shell/worker.sh
-    shell_tap kill test/shell/kill.sh
+    local start=$SECONDS status
+    test/tap/run.sh >"$LOGS/tap.log" 2>&1
+    status=$?
+    tap_result tap "$status" "$start"
 }
+suite_worker() { shell_tap worker test/shell/worker.sh; }
+suite_kill() { shell_tap kill test/shell/kill.sh; }
+suite_disk() { shell_tap disk test/shell/disk.sh; }
 suite_docs() { shell_tap docs test/shell/docs.sh; }
 suite_quickstart() { check quickstart scripts/quickstart.sh; }
 
@@ -154,7 +159,7 @@ install_packages "${TEST_PACKAGES[@]}" || { echo "packages could not be installe
 # Suites that use what is installed need it installed.
 case " ${wanted[*]} " in
     *" build "*) ;;
-    *" regress "* | *" pgtap "* | *" cli "* | *" tap "* | *" docs "*) suite_build ;;
+    *" regress "* | *" pgtap "* | *" cli "* | *" tap "* | *" worker "* | *" kill "* | *" disk "* | *" docs "*) suite_build ;;
 esac
 for name in "${wanted[@]}"; do
     "suite_$name"

@@ -19,7 +19,6 @@
 //   sweep              removed [{"file","bytes"}], completed [stems], foreign [files]
 //   artifact_verified  artifact, result ("good" | "missing" | "corrupt"), [sha256], [problem],
 //                      [seconds]
-//   audit_verified     records, head, result ("sound" | "broken"), [first_bad_seq], [problem]
 //   restore_finished   artifact, target, host, port, rows, seconds, left_out [..]
 //   restore_failed     artifact, target, host, port, error
 //   log_torn           offset, bytes, sha256
@@ -42,7 +41,6 @@ inline constexpr const char* kRunFailed = "run_failed";
 inline constexpr const char* kRunCancelled = "run_cancelled";
 inline constexpr const char* kSweep = "sweep";
 inline constexpr const char* kArtifactVerified = "artifact_verified";
-inline constexpr const char* kAuditVerified = "audit_verified";
 inline constexpr const char* kRestoreFinished = "restore_finished";
 inline constexpr const char* kRestoreFailed = "restore_failed";
 inline constexpr const char* kLogTorn = "log_torn";

@@ -83,13 +83,18 @@ void close_the_rest(SpawnSetup& setup) {
 #endif
 }
 
-void default_signals(SpawnSetup& setup, bool own_group) {
+// What asks a job to stop is blocked until it reads it from its signalfd: a signal that comes while
+// the job is still starting is an orderly stop, too.
+void set_signals(SpawnSetup& setup, bool own_group) {
     sigset_t all;
-    sigset_t none;
+    sigset_t stop;
     ::sigfillset(&all);
-    ::sigemptyset(&none);
+    ::sigemptyset(&stop);
+    for (const int number : {SIGINT, SIGTERM, SIGQUIT, SIGHUP}) {
+        ::sigaddset(&stop, number);
+    }
     SpawnSetup::check(::posix_spawnattr_setsigdefault(&setup.attributes, &all));
-    SpawnSetup::check(::posix_spawnattr_setsigmask(&setup.attributes, &none));
+    SpawnSetup::check(::posix_spawnattr_setsigmask(&setup.attributes, &stop));
     int flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
     if (own_group) {
         flags |= POSIX_SPAWN_SETPGROUP;  // 0, the initial value of the attribute: its own
@@ -110,7 +115,7 @@ JobProcess::JobProcess(const std::string& program, std::string request, Group gr
     SpawnSetup::check(::posix_spawn_file_actions_adddup2(&setup.actions, out.write.get(), 1));
     SpawnSetup::check(::posix_spawn_file_actions_adddup2(&setup.actions, err.write.get(), 2));
     close_the_rest(setup);
-    default_signals(setup, group == Group::own);
+    set_signals(setup, group == Group::own);
 
     std::string name = "immbackup";
     std::string command = "job";

@@ -49,4 +49,4 @@ cat immbackup.conf >> data/postgresql.conf
 stop() { "$bin/pg_ctl" -D data -m fast -w stop >/dev/null || true; }
 trap stop EXIT
 "$bin/psql" -X -q -v ON_ERROR_STOP=1 -c 'CREATE EXTENSION immbackup'
-PATH=$bin:$PATH pg_prove --ext .sql privileges.sql shape.sql
+PATH=$bin:$PATH pg_prove --verbose --ext .sql privileges.sql shape.sql
