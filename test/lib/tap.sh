@@ -34,7 +34,7 @@ fails() {
     shift 3
     output=$("$@" 2>&1) || status=$?
     TESTS=$((TESTS + 1))
-    if [ "$status" = "$code" ] && printf '%s\n' "$output" | grep -qE -- "$pattern"; then
+    if [[ $status =~ ^(${code})$ ]] && printf '%s\n' "$output" | grep -qE -- "$pattern"; then
         echo "ok $TESTS - $description"
     else
         FAILURES=$((FAILURES + 1))

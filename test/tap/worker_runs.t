@@ -150,6 +150,21 @@ for my $name (@names)
 	q1(qq(DROP DATABASE "$identifier"));
 }
 
+# ------------------------------------------------------------ the database that is dumped is dropped
+q1('CREATE DATABASE doomed');
+$node->safe_psql('doomed', 'CREATE TABLE t AS SELECT 1 AS n');
+$lock = hold_table($node, 'doomed', 't');
+$run = start_run($node, 'doomed,postgres');
+ok(wait_dump_waits($node, 'doomed'), 'a database is being dumped');
+fails_like('DROP DATABASE doomed', qr/being accessed by other users/, 'dropping it');
+q1('DROP DATABASE doomed WITH (FORCE)');
+is(wait_run_ended($node, $run), 'failed', 'dropping it by force fails the run');
+like(q1("SELECT error || ' ' || coalesce(error_detail, '') FROM immbackup.runs WHERE run = '$run'"), qr/doomed/, 'by name');
+is(q1("SELECT database FROM immbackup.artifacts WHERE run = '$run'"), 'postgres', 'and not that of the other one');
+is(run_state($node, q1('SELECT immbackup.run_now()')), 'good', 'the next run is good');
+release($lock);
+is_sound($node, 'after DROP DATABASE');
+
 # -------------------------------------------------------------------------------------------- restart
 my $before = q1('SELECT count(*) FROM immbackup.artifacts');
 $node->restart;
