@@ -29,6 +29,9 @@ done < <(sql -d postgres -c "SELECT relname || '.' || attname FROM pg_class JOIN
 until_true 20 bash -c "$(declare -f sql as_server); $(declare -p WORK PG_BIN SERVER_USER); [ \"\$(sql -d postgres -c 'SELECT worker_state FROM immbackup.status')\" = ready ]"
 sql -d postgres -c 'SELECT immbackup.run_now()' >/dev/null
 ok "the script of docs/formats.md verifies a log" independent_audit
+A=$(immbackup_json() { as_server immbackup list --json; }; immbackup_json | jq -r '[.[] | select(.globals | not)][0].artifact')
+documented() { sed -n '/^<!-- manifest members/,/^$/s/^| \(`[^|]*\) | .*/\1/p' docs/formats.md | grep -o '`[^`]*`' | tr -d '`' | sort; }
+ok "docs/formats.md lists the members of a manifest, and no others" bash -c "diff <(echo '$(documented)') <(jq -r 'to_entries[] | if (.key == \"database\" or .key == \"server\") then (.key + \".\" + (.value | keys[])) else .key end' '$WORK/backups/active/$A.sql.gz.manifest.json' | sort)"
 sed -i '2s/"event":"/"event":"x/' "$WORK/verify-audit.sh" "$WORK/backups/logs/backup_audit.jsonl"
 fails "and finds a changed record" 1 'record 2: hash does not match' sh "$WORK/verify-audit.sh" "$WORK/backups/logs/backup_audit.jsonl"
 done_testing
