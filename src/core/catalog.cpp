@@ -4,6 +4,7 @@
 #include "core/catalog.h"
 
 #include <algorithm>
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
@@ -317,13 +318,10 @@ std::string_view next_word(std::string_view& line) {
 }
 
 std::optional<std::uint64_t> parse_count(std::string_view word) {
-    if (word.empty() || word.size() > 19 ||
-        !std::all_of(word.begin(), word.end(), [](char c) { return c >= '0' && c <= '9'; })) {
-        return std::nullopt;
-    }
     std::uint64_t value = 0;
-    for (const char c : word) {
-        value = value * 10 + static_cast<std::uint64_t>(c - '0');
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    if (error != std::errc{} || end != word.data() + word.size()) {
+        return std::nullopt;
     }
     return value;
 }
