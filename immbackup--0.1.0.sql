@@ -70,6 +70,7 @@ CREATE FUNCTION immbackup.runs(
     OUT state pg_catalog.text,
     OUT "trigger" pg_catalog.text,
     OUT actor pg_catalog.text,
+    OUT due pg_catalog.timestamptz,
     OUT artifacts pg_catalog.int8,
     OUT bytes pg_catalog.int8,
     OUT error pg_catalog.text,
@@ -130,6 +131,11 @@ CREATE FUNCTION immbackup.status(
     OUT current_run pg_catalog.text,
     OUT last_success pg_catalog.timestamptz,
     OUT last_success_run pg_catalog.text,
+    OUT scheduling pg_catalog.bool,
+    OUT next_due pg_catalog.timestamptz,
+    OUT retry_at pg_catalog.timestamptz,
+    OUT overdue pg_catalog.bool,
+    OUT consecutive_failures pg_catalog.int8,
     OUT last_error pg_catalog.text,
     OUT last_error_detail pg_catalog.text,
     OUT last_error_hint pg_catalog.text,
@@ -147,6 +153,18 @@ RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME', 'immbackup_status'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 1;
 COMMENT ON FUNCTION immbackup.status() IS 'the state of immbackup, see view immbackup.status';
+
+CREATE FUNCTION immbackup.next_runs(
+    n pg_catalog.int4 DEFAULT 10,
+    schedule pg_catalog.text DEFAULT NULL,
+    timezone pg_catalog.text DEFAULT NULL,
+    OUT number pg_catalog.int4,
+    OUT due pg_catalog.timestamptz)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'immbackup_next_runs'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION immbackup.next_runs(pg_catalog.int4, pg_catalog.text, pg_catalog.text) IS
+'the next n due times of the schedule in effect, or of one to be tried';
 
 CREATE FUNCTION immbackup.settings(
     OUT name pg_catalog.text,
@@ -170,7 +188,7 @@ COMMENT ON VIEW immbackup.audit IS
 'the audit log, oldest record first; a line that cannot be read has only its problem';
 
 CREATE VIEW immbackup.runs AS
-SELECT r.run, r.requested, r.started, r.finished, r.state, r."trigger", r.actor, r.artifacts, r.bytes,
+SELECT r.run, r.requested, r.started, r.finished, r.state, r."trigger", r.actor, r.due, r.artifacts, r.bytes,
        r.error, r.error_detail, r.error_hint, r.error_code
   FROM immbackup.runs() AS r;
 COMMENT ON VIEW immbackup.runs IS
@@ -201,6 +219,11 @@ SELECT s.worker_state,
        s.last_success,
        pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) s.last_success AS last_success_age,
        s.last_success_run,
+       s.scheduling,
+       s.next_due,
+       s.retry_at,
+       s.overdue,
+       s.consecutive_failures,
        s.last_error,
        s.last_error_detail,
        s.last_error_hint,
@@ -255,6 +278,12 @@ COMMENT ON COLUMN immbackup.audit.problem IS 'why this line cannot be read or is
 COMMENT ON COLUMN immbackup.artifacts.database IS 'null for the globals (roles and tablespaces)';
 COMMENT ON COLUMN immbackup.artifacts.verified IS 'when a verification last found it good';
 COMMENT ON COLUMN immbackup.progress.rate IS 'bytes of SQL a second';
+COMMENT ON COLUMN immbackup.runs.due IS 'the due time of the schedule that it serves';
+COMMENT ON COLUMN immbackup.status.scheduling IS 'whether this server takes scheduled runs: there is a schedule, and its role is that of run_on';
+COMMENT ON COLUMN immbackup.status.next_due IS 'the next due time of the schedule';
+COMMENT ON COLUMN immbackup.status.retry_at IS 'when a failed scheduled run is tried again';
+COMMENT ON COLUMN immbackup.status.overdue IS 'no complete run has been good since a due time and the time after it';
+COMMENT ON COLUMN immbackup.status.consecutive_failures IS 'complete runs that failed since the last good one';
 COMMENT ON COLUMN immbackup.status.restart_needed IS 'another version is installed than the server has loaded';
 COMMENT ON COLUMN immbackup.status.update_needed IS 'this database needs ALTER EXTENSION immbackup UPDATE';
 COMMENT ON COLUMN immbackup.status.seal IS 'seal level of the newest artifact';
@@ -279,6 +308,7 @@ GRANT EXECUTE ON FUNCTION
     immbackup.artifacts(),
     immbackup.progress(),
     immbackup.status(),
+    immbackup.next_runs(pg_catalog.int4, pg_catalog.text, pg_catalog.text),
     immbackup.settings()
 TO pg_monitor;
 GRANT SELECT ON immbackup.audit, immbackup.runs, immbackup.artifacts, immbackup.progress,

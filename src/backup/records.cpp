@@ -56,12 +56,24 @@ std::string title(const FailedDump& failed) {
 }  // namespace
 
 std::string run_requested_body(const std::string& run, const std::string& trigger,
-                               const std::string& actor,
-                               const std::vector<std::string>& databases) {
+                               const std::string& actor, const std::vector<std::string>& databases,
+                               std::optional<Time> due) {
     Json json{{"run", run}, {"trigger", trigger}, {"actor", actor}};
     if (!databases.empty()) {
         json["databases"] = names_json(databases);
     }
+    if (due) {
+        json["due"] = format_time(*due);
+    }
+    return body_text(json);
+}
+
+std::string run_missed_body(const MissedTimes& missed, const std::string& reason) {
+    Json json{{"due", format_time(missed.first)}};
+    if (missed.last != missed.first) {
+        json["until"] = format_time(missed.last);
+    }
+    json["reason"] = bounded_text(reason, 1000);
     return body_text(json);
 }
 

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/manifest.h"
 #include "core/settings.h"
+#include "core/timetable.h"
 #include "store/store.h"
 
 namespace immbackup {
@@ -29,7 +30,9 @@ struct RunTotals {
 };
 
 std::string run_requested_body(const std::string& run, const std::string& trigger,
-                               const std::string& actor, const std::vector<std::string>& databases);
+                               const std::string& actor, const std::vector<std::string>& databases,
+                               std::optional<Time> due = std::nullopt);
+std::string run_missed_body(const MissedTimes& missed, const std::string& reason);
 std::string run_started_body(const std::string& run, const std::vector<std::string>& databases,
                              bool globals);
 std::string artifact_sealed_body(const Manifest& manifest);

@@ -5,14 +5,10 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
-#include <condition_variable>
 #include <exception>
 #include <filesystem>
-#include <mutex>
 #include <new>
 #include <optional>
-#include <thread>
 
 #include "backup/artifact.h"
 #include "backup/plan.h"
@@ -21,47 +17,17 @@
 #include "core/events.h"
 #include "core/names.h"
 #include "io/clock.h"
+#include "io/time_limit.h"
 
 namespace immbackup {
 
 namespace {
 
-// Trips the token when run_timeout is over.
-class RunLimit {
-  public:
-    RunLimit(int seconds, CancelToken& cancel) {
-        if (seconds == 0) {
-            return;
-        }
-        thread_ = std::thread([this, seconds, &cancel] {
-            std::unique_lock lock(mutex_);
-            if (!changed_.wait_for(lock, std::chrono::seconds(seconds), [this] { return over_; })) {
-                cancel.cancel(Error(ErrorCode::timeout,
-                                    fmt::format("the run took longer than {} s", seconds),
-                                    "That is the limit in the setting immbackup.run_timeout.",
-                                    "Raise run_timeout, or find out what holds up pg_dump."));
-            }
-        });
-    }
-    ~RunLimit() {
-        if (thread_.joinable()) {
-            {
-                const std::lock_guard lock(mutex_);
-                over_ = true;
-            }
-            changed_.notify_one();
-            thread_.join();
-        }
-    }
-    RunLimit(const RunLimit&) = delete;
-    RunLimit& operator=(const RunLimit&) = delete;
-
-  private:
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    bool over_ = false;
-    std::thread thread_;
-};
+Error too_long(int seconds) {
+    return {ErrorCode::timeout, fmt::format("the run took longer than {} s", seconds),
+            "That is the limit in the setting immbackup.run_timeout.",
+            "Raise run_timeout, or find out what holds up pg_dump."};
+}
 
 // The exception being handled, as ours.
 Error current_error() {
@@ -133,11 +99,16 @@ RunResult Run::execute() {
     check_names(request_.databases);
     audit_.refresh();
     result_.run = next_run_id(now(), audit_.catalog().last_run);
-    record(event::kRunRequested,
-           run_requested_body(result_.run, request_.trigger, request_.actor, request_.databases));
+    for (const auto& missed : request_.missed) {
+        record(event::kRunMissed,
+               run_missed_body(missed, "no run could be begun before the next due time"));
+    }
+    record(event::kRunRequested, run_requested_body(result_.run, request_.trigger, request_.actor,
+                                                    request_.databases, request_.due));
     progress_.run_id(result_.run);
     try {
-        const RunLimit limit(request_.settings.run_timeout, cancel_);
+        const int seconds = request_.settings.run_timeout;
+        const TimeLimit limit(seconds, cancel_, too_long(seconds));
         begin();
         dump_all();
         finish();

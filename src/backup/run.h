@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/settings.h"
+#include "core/timetable.h"
 #include "io/cancel.h"
 #include "io/progress.h"
 #include "store/audit_log.h"
@@ -20,6 +21,8 @@ struct RunRequest {
     std::string trigger;  // manual, schedule, cli
     std::string actor;
     std::vector<std::string> databases;  // of this run alone; empty: as the settings say
+    std::optional<Time> due{};           // the due time that it serves
+    std::vector<MissedTimes> missed{};   // due times that nobody served, recorded before it
 };
 
 struct RunResult {

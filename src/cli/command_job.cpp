@@ -11,6 +11,9 @@
 #include <cerrno>
 #include <mutex>
 
+#include "backup/bodies.h"
+#include "backup/notify.h"
+#include "backup/promise.h"
 #include "backup/records.h"
 #include "backup/run.h"
 #include "cli/commands.h"
@@ -93,11 +96,12 @@ class EventWriter final : public Progress {
         locked_send(event);
     }
 
-  private:
     void locked_send(const JobEvent& event) {
         const std::lock_guard lock(mutex_);
         send(event, kWriteWaitMs);
     }
+
+  private:
     // Writes the whole line, or, with no time to wait and no room, nothing of it.
     void send(const JobEvent& event, int wait_ms) {
         const std::string line = format_job_event(event);
@@ -148,13 +152,64 @@ std::string read_request() {
                 "`immbackup job` is started by the server; use `immbackup backup` by hand.");
 }
 
+// What the log says of the past, for the scheduler's timetable.
+void report_schedule(const AuditLog& audit, EventWriter& events) {
+    const PastRuns past = past_runs(audit.catalog());
+    JobEvent event;
+    event.kind = JobEventKind::schedule;
+    event.since = past.since;
+    event.baseline = past.baseline;
+    event.covered = past.covered;
+    event.failures =
+        static_cast<std::uint32_t>(std::min<std::uint64_t>(audit.catalog().failures, UINT32_MAX));
+    events.locked_send(event);
+}
+
 void do_backup(const JobRequest& request, const Settings& settings, Store& store,
                CancelToken& cancel, EventWriter& events) {
     const auto lock =
         DirectoryLock::acquire(store.layout().lock_file(), "backup job", kDirectoryWaitMs);
     AuditLog audit(store.layout(), "job");
-    run_backup({settings, request.bindir, request.trigger, request.actor, request.databases}, store,
-               audit, cancel, events);
+    try {
+        run_backup({settings, request.bindir, request.trigger, request.actor, request.databases,
+                    request.due, request.missed},
+                   store, audit, cancel, events);
+    } catch (...) {
+        report_schedule(audit, events);
+        throw;
+    }
+    report_schedule(audit, events);
+}
+
+void do_notify(const JobRequest& request, const Settings& settings, CancelToken& cancel) {
+    if (settings.on_event.empty()) {
+        return;
+    }
+    const std::uint64_t begun = monotonic_ms();
+    std::optional<Error> problem;
+    try {
+        notify(settings.on_event, request.notification, cancel);
+    } catch (const Error& error) {
+        problem = error;
+    }
+    const auto event = nlohmann::json::parse(request.notification, nullptr, false);
+    Body body{{"event", event.is_object() ? event.value("event", "") : ""},
+              {"program", bounded_text(settings.on_event.front(), 1000)},
+              {"result", problem ? "failed" : "ok"}};
+    if (problem) {
+        body["problem"] = bounded_text(problem->message(), 2000);
+    }
+    body["seconds"] = static_cast<double>(monotonic_ms() - begun) / 1000.0;
+    try {
+        const auto store = open_local_store(settings.directory);
+        AuditLog(store->layout(), "job").append(event::kNotified, body_text(body));
+    } catch (const Error& error) {
+        // That the log cannot be written may be the very thing that was told.
+        problem = problem.value_or(error);
+    }
+    if (problem) {
+        throw Error(*problem);
+    }
 }
 
 void record_settings(const JobRequest& request, AuditLog& audit) {
@@ -184,7 +239,8 @@ void recover_if_free(const JobRequest& request, Store& store, AuditLog& audit,
     }
 }
 
-void do_record(const JobRequest& request, Store& store, EventWriter& events) {
+void do_record(const JobRequest& request, const Settings& settings, Store& store,
+               EventWriter& events) {
     AuditLog audit(store.layout(), "job");
     for (const auto& record : request.records) {
         audit.append(record.event.c_str(), record.body);
@@ -192,9 +248,16 @@ void do_record(const JobRequest& request, Store& store, EventWriter& events) {
     if (request.settings_diff) {
         record_settings(request, audit);
     }
+    if (request.find_missed) {
+        record_missed(audit, now(), request.missed_reason);
+    }
+    if (request.record_promise) {
+        record_promise(audit, settings, request.active);
+    }
     if (request.recover) {
         recover_if_free(request, store, audit, events);
     }
+    report_schedule(audit, events);
     if (request.settings_at == "start" && store.seal_level() == SealLevel::readonly) {
         events.warning(
             "artifacts are sealed by mode 0400 only: the kernel's immutable flag needs "
@@ -204,16 +267,20 @@ void do_record(const JobRequest& request, Store& store, EventWriter& events) {
 }
 
 void do_job(const JobRequest& request, CancelToken& cancel, EventWriter& events) {
-    if (request.job != "backup" && request.job != "record") {
+    if (request.job != "backup" && request.job != "record" && request.job != "notify") {
         throw Error(ErrorCode::usage, fmt::format("\"{}\" is not a job", request.job));
     }
     const Settings settings = resolve_settings(request.settings);
     add_niceness(settings.nice);
+    if (request.job == "notify") {
+        do_notify(request, settings, cancel);
+        return;
+    }
     const auto store = open_local_store(settings.directory);
     if (request.job == "backup") {
         do_backup(request, settings, *store, cancel, events);
     } else {
-        do_record(request, *store, events);
+        do_record(request, settings, *store, events);
     }
 }
 

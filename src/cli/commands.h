@@ -13,6 +13,7 @@ void register_list(CLI::App& app, Context& context);
 void register_show(CLI::App& app, Context& context);
 void register_verify(CLI::App& app, Context& context);
 void register_restore(CLI::App& app, Context& context);
+void register_check(CLI::App& app, Context& context);
 void register_audit(CLI::App& app, Context& context);
 void register_settings(CLI::App& app, Context& context);
 void register_schedule(CLI::App& app, Context& context);

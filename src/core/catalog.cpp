@@ -53,12 +53,32 @@ RunEntry* run_of(Catalog& catalog, const Json& body) {
     return &run;
 }
 
+// Of what anybody may have changed only a real time counts.
+void raise_time(std::string& newest, const std::string& time) {
+    if (parse_time(time)) {
+        newest = std::max(newest, time);
+    }
+}
+
+void fold_missed(Catalog& catalog, const Json& body) {
+    raise_time(catalog.served, text(body, "due"));
+    raise_time(catalog.served, text(body, "until"));
+}
+
+void fold_schedule(Catalog& catalog, const AuditRecord& record, const Json& body) {
+    catalog.promise = {text(body, "schedule"), text(body, "timezone"), flag(body, "active"),
+                       record.time};
+}
+
 void fold_run_requested(Catalog& catalog, const AuditRecord& record, const Json& body) {
     if (RunEntry* run = run_of(catalog, body)) {
         run->requested = record.time;
         run->state = "requested";
         run->trigger = text(body, "trigger");
         run->actor = text(body, "actor");
+        run->due = text(body, "due");
+        run->partial = body.contains("databases");
+        raise_time(catalog.served, run->due);
     }
 }
 
@@ -81,7 +101,13 @@ void fold_run_end(Catalog& catalog, const AuditRecord& record, const Json& body,
     if (run->state == "good") {
         catalog.last_success = record.time;
         catalog.last_success_run = run->run;
+        if (!run->partial) {
+            catalog.last_full_run = run->run;
+            catalog.covered = run->requested;
+            catalog.failures = 0;
+        }
     } else {
+        catalog.failures += run->state == "failed" && !run->partial ? 1 : 0;
         catalog.last_error = run->error;
         catalog.last_error_run = run->run;
     }
@@ -161,7 +187,8 @@ Json run_json(const RunEntry& run) {
     return {{"run", run.run},         {"requested", run.requested},
             {"started", run.started}, {"finished", run.finished},
             {"state", run.state},     {"trigger", run.trigger},
-            {"actor", run.actor},     {"artifacts", run.artifacts},
+            {"actor", run.actor},     {"due", run.due},
+            {"partial", run.partial}, {"artifacts", run.artifacts},
             {"bytes", run.bytes},     {"error", error_json(run.error)}};
 }
 
@@ -192,6 +219,8 @@ RunEntry run_from(const Json& json) {
     run.state = text(json, "state");
     run.trigger = text(json, "trigger");
     run.actor = text(json, "actor");
+    run.due = text(json, "due");
+    run.partial = flag(json, "partial");
     run.artifacts = number(json, "artifacts");
     run.bytes = number(json, "bytes");
     run.error = error_of(json);
@@ -238,7 +267,7 @@ Json parse_bounded(std::string_view content) {
     }
 }
 
-constexpr std::string_view kCheckpointMagic = "immbackup-catalog 1 ";
+constexpr std::string_view kCheckpointMagic = "immbackup-catalog 2 ";
 
 }  // namespace
 
@@ -253,6 +282,10 @@ void Catalog::apply(const AuditRecord& record) {
     const std::string& event = record.event;
     if (event == event::kInstanceCreated) {
         instance = text(body, "instance");
+    } else if (event == event::kScheduleChanged) {
+        fold_schedule(*this, record, body);
+    } else if (event == event::kRunMissed) {
+        fold_missed(*this, body);
     } else if (event == event::kRunRequested) {
         fold_run_requested(*this, record, body);
     } else if (event == event::kRunStarted) {
@@ -299,6 +332,14 @@ std::string catalog_to_checkpoint(const Catalog& catalog) {
                     {"error", error_json(catalog.last_error)},
                     {"last_error_run", catalog.last_error_run},
                     {"settings", catalog.settings},
+                    {"schedule", catalog.promise.schedule},
+                    {"timezone", catalog.promise.timezone},
+                    {"active", catalog.promise.active},
+                    {"since", catalog.promise.since},
+                    {"served", catalog.served},
+                    {"last_full_run", catalog.last_full_run},
+                    {"covered", catalog.covered},
+                    {"failures", catalog.failures},
                     {"runs", std::move(runs)},
                     {"artifacts", std::move(artifacts)}};
     const std::string rest = json.dump(-1, ' ', true, Json::error_handler_t::replace) + "\n";
@@ -358,6 +399,12 @@ std::optional<Catalog> catalog_from_checkpoint(std::string_view content) {
     catalog.last_error = error_of(json);
     catalog.last_error_run = text(json, "last_error_run");
     fold_settings(catalog, json);
+    catalog.promise = {text(json, "schedule"), text(json, "timezone"), flag(json, "active"),
+                       text(json, "since")};
+    catalog.served = text(json, "served");
+    catalog.last_full_run = text(json, "last_full_run");
+    catalog.covered = text(json, "covered");
+    catalog.failures = number(json, "failures");
     for (const Json& entry : json["runs"]) {
         RunEntry run = entry.is_object() ? run_from(entry) : RunEntry{};
         if (!parse_run_id(run.run)) {

@@ -29,6 +29,8 @@ struct RunEntry {
     std::string state;  // requested, running, good, failed, cancelled
     std::string trigger;
     std::string actor;
+    std::string due;       // the due time it serves, or empty
+    bool partial = false;  // of databases that were asked for, not of what the settings say
     std::uint64_t artifacts = 0;
     std::uint64_t bytes = 0;
     std::optional<ErrorText> error;
@@ -68,13 +70,25 @@ struct Catalog {
     std::string last_error_run;
     std::map<std::string, std::string> settings;  // as last recorded
 
+    // What was promised, and since when: schedule_changed.
+    struct Promise {
+        std::string schedule;
+        std::string timezone;
+        bool active = false;
+        std::string since;
+    } promise;
+    std::string served;          // the newest due time that a run served, or that was missed
+    std::string last_full_run;   // the newest good run that was not partial
+    std::string covered;         // when that was requested
+    std::uint64_t failures = 0;  // failed runs since, partial ones not counted
+
     // Folds one whole line (without its newline; `bytes` it takes with it). Never throws for bad
     // content: a line or body it cannot use is counted in bad_lines and otherwise passed over.
     void apply_line(std::string_view line, std::uint64_t bytes);
     void apply(const AuditRecord& record);
 };
 
-// Checkpoint text: a first line "immbackup-catalog 1 <offset> <seq> <head hash> <sha256 of the
+// Checkpoint text: a first line "immbackup-catalog 2 <offset> <seq> <head hash> <sha256 of the
 // rest>", then one JSON object. from_checkpoint returns nothing for anything that is not exactly
 // that, larger than kMaxCheckpoint, or of another format number: then the log is folded from its
 // beginning.

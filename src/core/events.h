@@ -8,7 +8,10 @@
 //   worker_stopped     pid, reason
 //   settings_changed   at ("start" | "reload"), changes {name: {"from", "to"}},
 //                      settings {all, name: text}
-//   run_requested      run, trigger ("manual" | "schedule" | "cli"), actor, [databases [..]]
+//   schedule_changed   schedule, timezone, active: what is promised from now on
+//   run_missed         due, [until], reason: a due time (or all from due until until) without a run
+//   run_requested      run, trigger ("manual" | "schedule" | "retry" | "catch_up" | "cli"), actor,
+//                      [databases [..]], [due]
 //   run_started        run, pid, host, boot_id, monotonic_ms, version, databases [..], globals
 //   artifact_sealed    run, artifact, [database], globals, tier, taken, retain_until, size,
 //                      sql_size, rows, tables, sha256, seal, started, finished, warnings [..]
@@ -21,6 +24,7 @@
 //                      [seconds]
 //   restore_finished   artifact, target, host, port, rows, seconds, left_out [..]
 //   restore_failed     artifact, target, host, port, error
+//   notified           event, program, result ("ok" | "failed"), [problem], seconds
 //   log_torn           offset, bytes, sha256
 //
 // times are format_time() texts; sizes are bytes; databases are names.
@@ -32,6 +36,8 @@ inline constexpr const char* kInstanceCreated = "instance_created";
 inline constexpr const char* kWorkerStarted = "worker_started";
 inline constexpr const char* kWorkerStopped = "worker_stopped";
 inline constexpr const char* kSettingsChanged = "settings_changed";
+inline constexpr const char* kScheduleChanged = "schedule_changed";
+inline constexpr const char* kRunMissed = "run_missed";
 inline constexpr const char* kRunRequested = "run_requested";
 inline constexpr const char* kRunStarted = "run_started";
 inline constexpr const char* kArtifactSealed = "artifact_sealed";
@@ -43,6 +49,7 @@ inline constexpr const char* kSweep = "sweep";
 inline constexpr const char* kArtifactVerified = "artifact_verified";
 inline constexpr const char* kRestoreFinished = "restore_finished";
 inline constexpr const char* kRestoreFailed = "restore_failed";
+inline constexpr const char* kNotified = "notified";
 inline constexpr const char* kLogTorn = "log_torn";
 
 }  // namespace immbackup::event

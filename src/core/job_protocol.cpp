@@ -17,12 +17,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::array<std::pair<JobEventKind, std::string_view>, 6> kKinds{{
+constexpr std::array<std::pair<JobEventKind, std::string_view>, 7> kKinds{{
     {JobEventKind::run, "run"},
     {JobEventKind::phase, "phase"},
     {JobEventKind::dump, "dump"},
     {JobEventKind::progress, "progress"},
     {JobEventKind::warning, "warning"},
+    {JobEventKind::schedule, "schedule"},
     {JobEventKind::result, "result"},
 }};
 
@@ -56,6 +57,13 @@ class Fields {
         auto decoded = percent_decode(next());
         good_ = good_ && decoded.has_value();
         return decoded.value_or(std::string());
+    }
+    // Empty: none.
+    std::optional<Time> time() {
+        const std::string decoded = text();
+        const auto time = parse_time(decoded);
+        good_ = good_ && (time || decoded.empty());
+        return time;
     }
     template <typename T>
     T number() {
@@ -108,6 +116,37 @@ void read(const Json& json, const char* name, T& out) {
     }
 }
 
+Json missed_to_json(const std::vector<MissedTimes>& missed) {
+    Json out = Json::array();
+    for (const auto& entry : missed) {
+        out.push_back({format_time(entry.first), format_time(entry.last)});
+    }
+    return out;
+}
+
+Time time_from(const Json& json, const char* name) {
+    const auto time = json.is_string() ? parse_time(json.get<std::string>()) : std::nullopt;
+    if (!time) {
+        throw Error(ErrorCode::usage,
+                    fmt::format("the job request has a bad time in \"{}\"", name));
+    }
+    return *time;
+}
+
+std::vector<MissedTimes> missed_from_json(const Json& json) {
+    if (!json.is_array()) {
+        throw Error(ErrorCode::usage, "the job request has a bad member \"missed\"");
+    }
+    std::vector<MissedTimes> out;
+    for (const Json& entry : json) {
+        if (!entry.is_array() || entry.size() != 2) {
+            throw Error(ErrorCode::usage, "the job request has a bad entry in \"missed\"");
+        }
+        out.push_back({time_from(entry[0], "missed"), time_from(entry[1], "missed")});
+    }
+    return out;
+}
+
 }  // namespace
 
 std::string job_request_to_json(const JobRequest& request) {
@@ -128,7 +167,14 @@ std::string job_request_to_json(const JobRequest& request) {
                     {"settings_diff", request.settings_diff},
                     {"settings_at", request.settings_at},
                     {"recover", request.recover},
-                    {"recover_reason", request.recover_reason}};
+                    {"recover_reason", request.recover_reason},
+                    {"due", request.due ? Json(format_time(*request.due)) : Json(nullptr)},
+                    {"missed", missed_to_json(request.missed)},
+                    {"record_promise", request.record_promise},
+                    {"active", request.active},
+                    {"find_missed", request.find_missed},
+                    {"missed_reason", request.missed_reason},
+                    {"notification", request.notification}};
     return json.dump(-1, ' ', true, Json::error_handler_t::replace) + "\n";
 }
 
@@ -160,6 +206,17 @@ JobRequest job_request_from_json(std::string_view text) {
     read(json, "settings_at", out.settings_at);
     read(json, "recover", out.recover);
     read(json, "recover_reason", out.recover_reason);
+    if (const auto due = json.find("due"); due != json.end() && !due->is_null()) {
+        out.due = time_from(*due, "due");
+    }
+    if (const auto missed = json.find("missed"); missed != json.end()) {
+        out.missed = missed_from_json(*missed);
+    }
+    read(json, "record_promise", out.record_promise);
+    read(json, "active", out.active);
+    read(json, "find_missed", out.find_missed);
+    read(json, "missed_reason", out.missed_reason);
+    read(json, "notification", out.notification);
     Json records = Json::array();
     read(json, "records", records);
     if (!records.is_array()) {
@@ -191,6 +248,12 @@ std::string format_job_event(const JobEvent& event) {
                                event.bytes_total, event.databases_done, event.databases_total);
         case JobEventKind::warning:
             return fmt::format("warning\t{}\n", field(event.text, 6000));
+        case JobEventKind::schedule:
+            return fmt::format("schedule\t{}\t{}\t{}\t{}\n",
+                               event.since ? field(format_time(*event.since), 64) : "",
+                               event.baseline ? field(format_time(*event.baseline), 64) : "",
+                               event.covered ? field(format_time(*event.covered), 64) : "",
+                               event.failures);
         case JobEventKind::result:
             return fmt::format("result\t{}\t{}\t{}\t{}\n", event.exit_code,
                                field(event.message, 2000), field(event.detail, 4000),
@@ -242,6 +305,12 @@ std::optional<JobEvent> parse_job_event(std::string_view line) {
             break;
         case JobEventKind::warning:
             event.text = fields.text();
+            break;
+        case JobEventKind::schedule:
+            event.since = fields.time();
+            event.baseline = fields.time();
+            event.covered = fields.time();
+            event.failures = fields.number<std::uint32_t>();
             break;
         case JobEventKind::result:
             event.exit_code = fields.number<int>();

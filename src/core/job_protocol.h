@@ -11,6 +11,9 @@
 //   progress  <database> <table> <bytes in> <bytes out> <estimated bytes in>
 //             <databases done> <databases>
 //   warning   <text>
+//   schedule  <since> <baseline> <covered> <failures>    times, or empty: what the log says of the
+//             past: the schedule holds since then; due times after the second are open; the last
+//             good full run was requested at the third (none yet: since); failed runs since then
 //   result    <exit code> <message> <detail> <hint>      last line; code 0: done
 #pragma once
 
@@ -22,6 +25,7 @@
 #include <vector>
 
 #include "core/settings.h"
+#include "core/timetable.h"
 
 namespace immbackup {
 
@@ -36,21 +40,32 @@ struct RecordRequest {
 
 struct JobRequest {
     int protocol = kJobProtocol;
-    std::string version;    // of the library that asks
-    std::string job;        // "backup": one run; "record": append records, recover, sweep
+    std::string version;  // of the library that asks
+    // "backup": one run; "record": append records, recover, sweep; "notify": run on_event
+    std::string job;
     SettingTexts settings;  // effective values; host and port filled in
     std::string bindir;     // where pg_dump, pg_dumpall and psql of this server are
     int server_version_num = 0;
     // backup
-    std::string trigger;                 // "manual", later "schedule"
-    std::string actor;                   // role name
+    std::string trigger;                 // "manual", "schedule", "retry", "catch_up"
+    std::string actor;                   // role name; empty for the scheduler itself
     std::vector<std::string> databases;  // empty: as the settings say
+    std::optional<Time> due;             // the due time that it serves
+    std::vector<MissedTimes> missed;     // to be recorded before it
     // record
     std::vector<RecordRequest> records;
     bool settings_diff =
         false;                // compare `settings` with the last recorded ones and record the diff
     std::string settings_at;  // "start" or "reload"
-    bool recover = false;     // close runs that ended without a record, sweep incoming/
+    // The promise that holds from now on, recorded where it is another one than before: the
+    // schedule of `settings`, active where this server takes scheduled runs.
+    bool record_promise = false;
+    bool active = false;
+    bool find_missed = false;   // before that: due times of the old promise that nobody served
+    std::string missed_reason;  // why
+    // notify
+    std::string notification;    // JSON for the program in the setting on_event
+    bool recover = false;        // close runs that ended without a record, sweep incoming/
     std::string recover_reason;  // what is known of the job's end: "terminated by signal 9"
 };
 
@@ -58,7 +73,7 @@ std::string job_request_to_json(const JobRequest& request);  // one line, with n
 // Throws Error(version) for a protocol it does not speak, Error(usage) for anything malformed.
 JobRequest job_request_from_json(std::string_view text);
 
-enum class JobEventKind { run, phase, dump, progress, warning, result };
+enum class JobEventKind { run, phase, dump, progress, warning, schedule, result };
 
 struct JobEvent {
     JobEventKind kind = JobEventKind::phase;
@@ -72,7 +87,11 @@ struct JobEvent {
     std::uint64_t bytes_total = 0;  // estimate, 0: unknown
     std::uint32_t databases_done = 0;
     std::uint32_t databases_total = 0;
-    std::string text;   // warning
+    std::string text;           // warning
+    std::optional<Time> since;  // schedule
+    std::optional<Time> baseline;
+    std::optional<Time> covered;
+    std::uint32_t failures = 0;
     int exit_code = 0;  // result
     std::string message;
     std::string detail;

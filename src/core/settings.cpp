@@ -149,6 +149,17 @@ std::optional<std::string> dump_options_text_problem(std::string_view value) {
     return dump_options_problem(*arguments);
 }
 
+std::optional<std::string> program_problem(std::string_view value) {
+    const auto arguments = split_arguments(value);
+    if (!arguments) {
+        return "A quote is not closed.";
+    }
+    if (!arguments->empty() && !arguments->front().starts_with('/')) {
+        return fmt::format("\"{}\" is not an absolute path.", arguments->front());
+    }
+    return std::nullopt;
+}
+
 std::optional<std::string> string_problem(const SettingDefinition& d, std::string_view value) {
     const std::string_view name = d.name;
     if (value.size() > kMaxValueLength) {
@@ -159,7 +170,7 @@ std::optional<std::string> string_problem(const SettingDefinition& d, std::strin
         return "The value has control characters.";
     }
     if (name == "schedule") {
-        return schedule_problem(value);
+        return value.empty() ? std::nullopt : schedule_problem(value);
     }
     if (name == "timezone") {
         return timezone_problem(value);
@@ -178,6 +189,9 @@ std::optional<std::string> string_problem(const SettingDefinition& d, std::strin
     }
     if (name == "pg_dump_options") {
         return dump_options_text_problem(value);
+    }
+    if (name == "on_event") {
+        return program_problem(value);
     }
     return std::nullopt;
 }
@@ -208,6 +222,11 @@ class Values {
     std::string text(std::string_view name) const {
         const auto found = texts_.find(name);
         return found != texts_.end() ? found->second : find_setting(name)->default_value;
+    }
+    bool flag(std::string_view name) const {
+        const std::string value = lower(text(name));
+        return value == "1" || value == "on" || std::string_view("true").starts_with(value) ||
+               std::string_view("yes").starts_with(value);
     }
     int number(std::string_view name) const {
         return static_cast<int>(*number_with_unit(text(name), find_setting(name)->unit));
@@ -268,6 +287,11 @@ std::optional<EnvironmentProblem> environment_problem(const EnvironmentLookup& l
     return std::nullopt;
 }
 
+bool role_matches(std::string_view run_on, bool standby) {
+    const std::string wanted = lower(run_on);
+    return wanted == "any" || (wanted == "standby") == standby;
+}
+
 int Settings::effective_hourly_days() const {
     constexpr int kDefaultHourlyDays = 2;
     if (retention_hourly_days > 0) {
@@ -284,6 +308,9 @@ Settings resolve_settings(const SettingTexts& texts) {
     if (out.timezone.empty()) {
         out.timezone = "UTC";
     }
+    out.catch_up = values.flag("catch_up");
+    out.run_on = lower(values.text("run_on"));
+    out.on_event = *split_arguments(values.text("on_event"));
     out.directory = values.text("directory");
     out.host = values.text("host");
     out.port = values.text("port");

@@ -61,6 +61,9 @@ struct EnvironmentProblem {
 };
 std::optional<EnvironmentProblem> environment_problem(const EnvironmentLookup& lookup);
 
+// Whether a server takes scheduled runs under this value of run_on.
+bool role_matches(std::string_view run_on, bool standby);
+
 enum class GlobalsMode { automatic, on, off };
 
 struct Compression {
@@ -69,8 +72,11 @@ struct Compression {
 
 // The typed values. Fields are named as the settings.
 struct Settings {
-    std::string schedule;
+    std::string schedule;  // empty: none
     std::string timezone;
+    bool catch_up = true;
+    std::string run_on;                 // "primary", "standby" or "any"
+    std::vector<std::string> on_event;  // program and its arguments; empty: none
     std::string directory;
     std::string host;      // empty: this server's own socket (the scheduler fills it in)
     std::string port;      // empty: this server's own port

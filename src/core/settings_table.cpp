@@ -45,11 +45,24 @@ constexpr int kMaxSeconds = 30 * 24 * 3600;
 constexpr std::array kDefinitions{
     text_setting("schedule", "0 * * * *", "BACKUP_SCHEDULE", "When to back up, as in crontab(5).",
                  "Five fields, or @hourly and the like; several expressions are separated by "
-                 "semicolons. Checked, recorded and shown in this version; runs are taken by "
-                 "run_now() or `immbackup backup`."),
+                 "semicolons. Empty (in the configuration file): no run but by hand."),
     text_setting("timezone", "", "BACKUP_TIMEZONE,TZ", "Time zone of the schedule.",
                  "A name such as Europe/Vienna; empty means UTC. TZ counts only where it names a "
                  "zone."),
+    SettingDefinition{
+        "catch_up", boolean, "on", 0, 0, "", "", "BACKUP_CATCH_UP", sighup, false,
+        "Whether a start makes up for a missed backup.",
+        "One run at the start of the server, where the last good one is older than a period of the "
+        "schedule."},
+    SettingDefinition{"run_on", enumeration, "primary", 0, 0, "", "primary,standby,any",
+                      "BACKUP_RUN_ON", sighup, false,
+                      "On which servers of a replication group scheduled runs are taken.",
+                      "What counts is what the server is at the due time; run_now() works on any."},
+    path_setting("on_event", "", "BACKUP_ON_EVENT", sighup,
+                 "Program that is told of failures, recoveries and overdue backups.",
+                 "An argument list whose first word is an absolute path, with quotes as in a shell "
+                 "but without "
+                 "any expansion; it gets the event as JSON on stdin and 30 s of time."),
     path_setting("directory", "/backups", "BACKUP_DIR", postmaster, "Where backups are stored.",
                  "An absolute path; it must exist and belong to the OS user that runs PostgreSQL. "
                  "Changing it needs a restart."),

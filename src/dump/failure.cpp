@@ -30,6 +30,9 @@ constexpr std::array kKnownFailures{
     KnownFailure{"row-level security",
                  "Let immbackup connect as a superuser or a role with BYPASSRLS: rows that a "
                  "policy hides would be missing from the backup."},
+    KnownFailure{"conflict with recovery",
+                 "On a standby, replay of changes cancelled the dump: raise "
+                 "max_standby_streaming_delay there, or set hot_standby_feedback = on."},
     KnownFailure{"out of memory", "Give the server or pg_dump more memory."},
     KnownFailure{"due to administrator command",
                  "Somebody ended pg_dump's session: pg_terminate_backend, or DROP DATABASE ... "

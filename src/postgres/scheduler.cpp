@@ -7,7 +7,10 @@
 #include "postgres/scheduler.h"
 
 #include <sys/prctl.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 
@@ -63,31 +66,76 @@ void program_folder(char (&folder)[MAXPGPATH]) {
     get_parent_directory(folder);
 }
 
+// The clock on the wall, as a descriptor: it fires at a time, not after a time, and when somebody
+// sets the clock, so that a schedule follows the clock wherever it goes.
+class WallClockTimer {
+  public:
+    int fd() const { return fd_; }
+    void open() { fd_ = ::timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK); }
+    void set(std::optional<Time> at) {
+        if (fd_ < 0 || (armed_ && at == at_)) {
+            return;
+        }
+        itimerspec when{};
+        if (at) {
+            const auto ms = std::max<std::int64_t>(at->time_since_epoch().count(), 1);
+            when.it_value.tv_sec = ms / 1000;
+            when.it_value.tv_nsec = ms % 1000 * 1'000'000;
+        }
+        armed_ = ::timerfd_settime(fd_, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &when,
+                                   nullptr) == 0;
+        at_ = at;
+    }
+    void fired() {
+        std::uint64_t times = 0;
+        // ECANCELED, or how often: in both cases the supervisor looks at the clock.
+        if (::read(fd_, &times, sizeof times) != static_cast<ssize_t>(sizeof times)) {
+            times = 0;
+        }
+        armed_ = false;
+    }
+
+  private:
+    int fd_ = -1;
+    bool armed_ = false;
+    std::optional<Time> at_;
+};
+
+WallClockTimer timer;
+
+void add_pipes(WaitEventSet* set, const WaitList::Pipes& pipes) {
+    if (pipes.input >= 0) {
+        AddWaitEventToSet(set, WL_SOCKET_WRITEABLE, pipes.input, nullptr, nullptr);
+    }
+    if (pipes.output >= 0) {
+        AddWaitEventToSet(set, WL_SOCKET_READABLE, pipes.output, nullptr, nullptr);
+    }
+    if (pipes.log >= 0) {
+        AddWaitEventToSet(set, WL_SOCKET_READABLE, pipes.log, nullptr, nullptr);
+    }
+}
+
 // Sleeps until something happens that the supervisor waits for. True where the postmaster is gone.
 bool wait_for_work(long timeout_ms) {
     static WaitEventSet* set = nullptr;
     static WaitList waited{};
+    constexpr int kMaxEvents = 9;
     const WaitList wanted = supervisor->wait_list();
     if (set == nullptr || !(wanted == waited)) {
         if (set != nullptr) {
             FreeWaitEventSet(set);
             set = nullptr;
         }
-        set = compat_create_wait_event_set(5);
+        set = compat_create_wait_event_set(kMaxEvents);
         AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, nullptr);
         AddWaitEventToSet(set, WL_POSTMASTER_DEATH, PGINVALID_SOCKET, nullptr, nullptr);
-        if (wanted.input >= 0) {
-            AddWaitEventToSet(set, WL_SOCKET_WRITEABLE, wanted.input, nullptr, nullptr);
-        }
-        if (wanted.output >= 0) {
-            AddWaitEventToSet(set, WL_SOCKET_READABLE, wanted.output, nullptr, nullptr);
-        }
-        if (wanted.log >= 0) {
-            AddWaitEventToSet(set, WL_SOCKET_READABLE, wanted.log, nullptr, nullptr);
-        }
+        AddWaitEventToSet(set, WL_SOCKET_READABLE, timer.fd(), nullptr, nullptr);
+        add_pipes(set, wanted.job);
+        add_pipes(set, wanted.notifier);
         waited = wanted;
     }
-    WaitEvent happened[5];
+    timer.set(supervisor->wake_at());
+    WaitEvent happened[kMaxEvents];
     const int count =
         WaitEventSetWait(set, timeout_ms, happened, lengthof(happened),
                          compat_wait_event("ImmbackupSchedulerMain", &main_wait_event));
@@ -95,6 +143,9 @@ bool wait_for_work(long timeout_ms) {
     for (int i = 0; i < count; ++i) {
         if (happened[i].events & WL_LATCH_SET) {
             ResetLatch(MyLatch);
+        }
+        if (happened[i].fd == timer.fd()) {
+            timer.fired();
         }
         if (happened[i].events & WL_POSTMASTER_DEATH) {
             orphaned = true;
@@ -172,9 +223,13 @@ extern "C" void immbackup_scheduler_main(Datum /*argument*/) {
     BackgroundWorkerInitializeConnection(nullptr, nullptr, 0);
 
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-    // The three pipes of a job.
-    for (int i = 0; i < 3; ++i) {
+    // The three pipes of each of two jobs, and the timer.
+    for (int i = 0; i < 7; ++i) {
         ReserveExternalFD();
+    }
+    timer.open();
+    if (timer.fd() < 0) {
+        ereport(ERROR, (errcode_for_file_access(), errmsg("immbackup could not create a timer")));
     }
     announce();
     before_shmem_exit(on_exit, 0);

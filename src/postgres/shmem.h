@@ -61,8 +61,8 @@ enum class RequestState : int { idle, queued, running };
 struct Request {
     std::uint64_t id;  // counts up; of the newest request
     RequestState state;
-    FixedText<32> run;  // once its `requested` record is durable
-    FixedText<kNameSize> actor;
+    FixedText<32> run;           // once its `requested` record is durable
+    FixedText<kNameSize> actor;  // empty: the schedule
     bool cancel;
     FixedText<kNameSize> canceller;
     int name_count;  // 0: as the settings say
@@ -92,6 +92,8 @@ struct SharedState {
     int worker_pid;            // 0: down
     PGPROC* worker;            // for its latch, which outlives it
     FixedError problem;        // of misconfigured
+    TimestampTz next_due;      // of the schedule, 0: none
+    TimestampTz retry_at;      // of a failed scheduled run, 0: none is planned
 
     Request request;
     RunProgress progress;

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <random>
 
 #include "io/clock.h"
 #include "postgres/guard.h"
@@ -37,21 +38,31 @@ void make_printable(std::string& text) {
 }  // namespace
 
 Supervisor::Supervisor(std::string bindir)
-    : bindir_(std::move(bindir)), program_(bindir_ + "/immbackup") {}
+    : bindir_(std::move(bindir)),
+      program_(bindir_ + "/immbackup"),
+      timetable_([engine = std::minstd_rand(static_cast<unsigned>(
+                      monotonic_ms() ^ static_cast<unsigned>(::getpid())))]() mutable {
+          return std::uniform_real_distribution<double>()(engine);
+      }),
+      notifier_(program_) {}
 
 void Supervisor::step() {
     reap();
     if (job_) {
         follow_job();
     }
+    check_overdue();
     // What is done without a job (a request refused at once) makes room for the next thing.
     while (!job_ && !finished_ && begin_next()) {
     }
+    notifier_.step();
     show_activity();
+    share_schedule();
 }
 
 void Supervisor::shut_down() {
     stopping_ = true;
+    notifier_.stop();
     set_state(WorkerState::stopping);
     if (job_) {
         // The postmaster may have signalled our group, with the job in it, already: no harm.
@@ -66,6 +77,9 @@ long Supervisor::timeout_ms() const {
     } else if (start_due_ && start_not_before_ != 0) {
         next = start_not_before_;
     }
+    if (notifier_.kill_at() != 0) {
+        next = std::min(next, notifier_.kill_at());
+    }
     if (log_dropped_ > 0) {
         next = std::min(next, log_window_ + kLogWindow);
     }
@@ -78,10 +92,12 @@ long Supervisor::timeout_ms() const {
 }
 
 WaitList Supervisor::wait_list() const {
-    if (!job_) {
-        return {};
-    }
-    return {jobs_, job_->stdin_waiting(), job_->stdout_fd(), job_->stderr_fd()};
+    const auto pipes = [](std::uint64_t number, const JobProcess* job) {
+        return job == nullptr ? WaitList::Pipes{}
+                              : WaitList::Pipes{number, job->stdin_waiting(), job->stdout_fd(),
+                                                job->stderr_fd()};
+    };
+    return {pipes(jobs_, job_.get()), pipes(notifier_.jobs(), notifier_.job())};
 }
 
 // ---------------------------------------------------------------------------------- one job
@@ -119,6 +135,8 @@ void Supervisor::reap() {
             if (!result_) {
                 kill_dump();
             }
+        } else if (notifier_.reaped(pid, status)) {
+            continue;
         } else if (pid == dump_group_) {
             dump_group_ = 0;
         } else if (pid == killed_dump_) {
@@ -155,10 +173,15 @@ void Supervisor::handle(const JobEvent& event) {
     } else if (event.kind == JobEventKind::dump) {
         dump_group_ = event.process_group;
     } else if (event.kind == JobEventKind::warning) {
+        // A scheduled run that fails again and again fails for the same reasons.
         const std::string& text = event.text;
-        call_postgres([&] {
-            ereport(WARNING, (errmsg("immbackup: %s", server_text(text.data(), text.size()))));
-        });
+        if (!due_ || repeats_.pass(text, monotonic_ms())) {
+            call_postgres([&] {
+                ereport(WARNING, (errmsg("immbackup: %s", server_text(text.data(), text.size()))));
+            });
+        }
+    } else if (event.kind == JobEventKind::schedule) {
+        learn(event);
     } else if (work_ == Work::backup) {
         share_progress(event);
     }
@@ -169,6 +192,7 @@ void Supervisor::share_progress(const JobEvent& event) {
         SharedLock lock(LW_EXCLUSIVE);
         RunProgress& progress = shared->progress;
         if (event.kind == JobEventKind::run) {
+            run_recorded_ = true;
             shared->request.run.set(event.run);
         } else if (event.kind == JobEventKind::phase) {
             if (event.database != progress.database.view() || event.phase == "dumping") {
@@ -308,6 +332,9 @@ ErrorCode Supervisor::error_code_of_result(int exit_code) {
 }
 
 void Supervisor::abandon() noexcept {
+    if (notifier_.pid() > 0) {
+        ::kill(notifier_.pid(), SIGKILL);
+    }
     if (job_ && !job_->ended()) {
         job_->signal(SIGTERM);
         const auto gone_within = [this](int ms) {

@@ -10,8 +10,11 @@
 
 #include "core/error.h"
 #include "core/job_protocol.h"
+#include "core/timetable.h"
 #include "postgres/guc.h"
 #include "postgres/job_process.h"
+#include "postgres/notifier.h"
+#include "postgres/repeat_filter.h"
 #include "postgres/shmem.h"
 
 namespace immbackup {
@@ -19,10 +22,15 @@ namespace immbackup {
 // The descriptors of the job that the event loop waits for, -1: none. Descriptor numbers are used
 // again, so the job is named too.
 struct WaitList {
-    std::uint64_t job = 0;
-    int input = -1;
-    int output = -1;
-    int log = -1;
+    struct Pipes {
+        std::uint64_t job = 0;
+        int input = -1;
+        int output = -1;
+        int log = -1;
+        bool operator==(const Pipes&) const = default;
+    };
+    Pipes job;
+    Pipes notifier;
     bool operator==(const WaitList&) const = default;
 };
 
@@ -35,6 +43,8 @@ class Supervisor {
     void step();
     bool finished() const { return finished_; }
     long timeout_ms() const;  // until step() has something to do by itself; -1: nothing
+    // The wall clock time at which step() has something to do; nothing: never.
+    std::optional<Time> wake_at() const;
     WaitList wait_list() const;
     // On the way out: ends and reaps the job, within bounds; answers who waits. Never throws.
     void abandon() noexcept;
@@ -64,11 +74,26 @@ class Supervisor {
     void spawn(Work work, const JobRequest& request, std::uint64_t limit_ms);
     JobRequest base_request(const char* job) const;
 
+    bool on_duty() const;
+    void follow_schedule(Time baseline);
+    void schedule_reloaded();
+    void learn(const JobEvent& event);
+    void consider_catching_up();
+    bool take_due();
+    void occupy_slot();
+    void scheduled_run_ended(const Error& error, bool recorded);
+    void watch_overdue();
+    void check_overdue();
+    void tell_end(const std::string& run, const Error& error, std::uint32_t before);
+    void tell(const char* event, const std::string& run, const Error* error);
+    void share_schedule();
+
     void conclude_job();
     void conclude(Work work, const Error& error, bool reported);
     void conclude_start(const Error& error);
     void conclude_backup(const Error& error, bool reported);
     void answer(const Error& error);
+    void log_end(const std::string& run, const Error& error);
     void answer_unanswered(const Error& recovery);
     void refuse_queued(const Error& error);
     Error outcome_of_job() const;
@@ -102,6 +127,24 @@ class Supervisor {
     std::uint64_t retried_for_ = 0;    // request that made a misconfigured scheduler try again
     bool stopping_ = false;
     bool finished_ = false;
+
+    // The schedule: supervisor_schedule.cpp.
+    Timetable timetable_;
+    std::optional<Schedule> schedule_;
+    std::pair<std::string, std::string> followed_;  // its text and time zone
+    bool following_ = false;                        // the timetable knows its baseline
+    bool recorded_duty_ = false;                    // as the last job that records was told
+    std::optional<Timetable::Due> due_;             // what the backup job at work serves
+    bool run_recorded_ = false;                     // its request is in the audit log
+    std::optional<Time> run_since_;                 // of the complete run that is going on
+    std::optional<Time> since_;                     // the schedule holds since then
+    std::optional<Time> covered_;                   // the last good complete run was requested then
+    std::uint32_t failures_ = 0;                    // failed complete runs since
+    std::uint32_t failures_before_ = 0;             // the run at work
+    std::optional<Time> overdue_at_;
+    bool overdue_told_ = false;
+    Notifier notifier_;
+    RepeatFilter repeats_;
 
     WorkerState state_ = WorkerState::starting;
     std::optional<Error> problem_;                     // while misconfigured

@@ -65,6 +65,7 @@ const Error kDone(ErrorCode::ok, "");
 
 void Supervisor::reloaded() {
     // A value that hid a bad one (of the environment, say) may have been taken back.
+    schedule_reloaded();
     if (state_ == WorkerState::misconfigured || configuration_problem()) {
         start_due_ = true;
     } else if (settings_in_effect() != recorded_settings_) {
@@ -90,7 +91,7 @@ bool Supervisor::begin_next() {
     } else if (reload_due_) {
         begin(Work::reload);
     } else {
-        return take_request();
+        return take_request() || take_due();
     }
     return true;
 }
@@ -153,7 +154,12 @@ void Supervisor::begin_start() {
         // With a bad value replaced by its default, the settings are nobody's wish.
         request.settings_diff = true;
         request.settings_at = "start";
+        request.record_promise = true;
     }
+    request.active = recorded_duty_ = on_duty();
+    request.find_missed = true;
+    request.missed_reason = following_ ? "immbackup was misconfigured"
+                                       : "the server, or its scheduler, was not running";
     request.records.push_back({"worker_started", body_text(body)});
     request.recover = true;
     recorded_settings_ = request.settings;
@@ -163,11 +169,14 @@ void Supervisor::begin_start() {
 void Supervisor::begin_reload() {
     reload_due_ = false;
     JobRequest request = base_request("record");
-    if (request.settings == recorded_settings_) {
+    const bool duty = on_duty();
+    if (request.settings == recorded_settings_ && duty == recorded_duty_) {
         return;
     }
     request.settings_diff = true;
     request.settings_at = "reload";
+    request.record_promise = true;
+    request.active = recorded_duty_ = duty;
     recorded_settings_ = request.settings;
     spawn(Work::reload, request, kRecordLimit);
 }
@@ -221,6 +230,13 @@ bool Supervisor::take_request() {
 void Supervisor::begin_backup() {
     JobRequest request = base_request("backup");
     request.trigger = "manual";
+    if (due_) {
+        request.trigger = due_->trigger;
+        request.due = due_->due;
+        request.missed = due_->missed;
+    }
+    run_recorded_ = false;
+    failures_before_ = failures_;
     {
         SharedLock lock(LW_EXCLUSIVE);
         Request& asked = shared->request;
@@ -234,6 +250,11 @@ void Supervisor::begin_backup() {
         progress.phase.set("starting");
         progress.started = progress.database_started = GetCurrentTimestamp();
     }
+    run_since_.reset();
+    if (request.databases.empty()) {
+        run_since_ = now();
+    }
+    watch_overdue();
     const auto run_timeout = std::strtoull(request.settings["run_timeout"].c_str(), nullptr, 10);
     spawn(Work::backup, request, run_timeout == 0 ? 0 : run_timeout * 1000 + kRunTimeoutSlack);
 }
@@ -273,6 +294,10 @@ void Supervisor::conclude(Work work, const Error& error, bool reported) {
 }
 
 void Supervisor::conclude_start(const Error& error) {
+    if (!following_) {
+        // The log could not tell: what is due from now on is tried all the same.
+        follow_schedule(now());
+    }
     start_recorded_ = start_recorded_ ||
                       (error.code() == ErrorCode::ok && !(bad_setting_ && bad_setting_->directory));
     if (stopping_) {
@@ -284,6 +309,7 @@ void Supervisor::conclude_start(const Error& error) {
         set_state(WorkerState::misconfigured, &problem);
     } else if (error.code() == ErrorCode::ok) {
         set_state(WorkerState::ready);
+        consider_catching_up();
     } else if (error.code() == ErrorCode::busy) {
         // Nothing is wrong; what there is to record is recorded when the other one is done.
         set_state(WorkerState::ready);
@@ -331,14 +357,32 @@ void Supervisor::answer(const Error& error) {
         finish_request(fixed(error));
     }
     ConditionVariableBroadcast(&shared->changed);
+    run_since_.reset();
+    log_end(run, error);
+    scheduled_run_ended(error, run_recorded_);
+    watch_overdue();
+    tell_end(run, error, failures_before_);
+}
+
+void Supervisor::log_end(const std::string& run, const Error& error) {
     if (error.code() == ErrorCode::ok) {
+        repeats_.forget();
         call_postgres([&] { ereport(LOG, (errmsg("immbackup run %s is good", run.c_str()))); });
-    } else {
-        const bool cancelled = error.code() == ErrorCode::cancelled;
-        const std::string which = run.empty() ? "immbackup run" : "immbackup run " + run;
-        log_error(cancelled ? LOG : WARNING,
-                  (which + (cancelled ? " was cancelled" : " failed")).c_str(), error);
+        return;
     }
+    const bool cancelled = error.code() == ErrorCode::cancelled;
+    const auto left_out = due_ && !cancelled
+                              ? repeats_.pass("failed: " + error.message(), monotonic_ms())
+                              : std::optional<unsigned>(0);
+    if (!left_out) {
+        return;
+    }
+    std::string which = run.empty() ? "immbackup run" : "immbackup run " + run;
+    which += cancelled ? " was cancelled" : " failed";
+    if (*left_out > 0) {
+        which += " (" + std::to_string(*left_out) + " more failed in the same way within an hour)";
+    }
+    log_error(cancelled ? LOG : WARNING, which.c_str(), error);
 }
 
 void Supervisor::refuse_queued(const Error& error) {
@@ -373,6 +417,7 @@ void Supervisor::set_state(WorkerState state, const Error* problem) {
     ConditionVariableBroadcast(&shared->changed);
     if (news) {
         log_error(WARNING, "immbackup is misconfigured and takes no backups", *problem);
+        tell("failure", "", problem);
     } else if (changed && state == WorkerState::ready) {
         call_postgres([] { ereport(LOG, (errmsg("immbackup %s is ready", IMMBACKUP_VERSION))); });
     }

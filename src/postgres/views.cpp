@@ -12,7 +12,9 @@
 #include <unordered_set>
 
 #include "core/catalog.h"
+#include "core/health.h"
 #include "core/names.h"
+#include "io/clock.h"
 #include "postgres/guard.h"
 #include "postgres/guc.h"
 #include "postgres/rows.h"
@@ -28,6 +30,7 @@ PG_FUNCTION_INFO_V1(immbackup_artifacts);
 PG_FUNCTION_INFO_V1(immbackup_progress);
 PG_FUNCTION_INFO_V1(immbackup_status);
 PG_FUNCTION_INFO_V1(immbackup_settings);
+PG_FUNCTION_INFO_V1(immbackup_next_runs);
 }
 
 namespace immbackup {
@@ -79,6 +82,7 @@ void write_run(RowWriter& row, const RunEntry& run) {
     row.text(run.state);
     row.text_or_null(run.trigger);
     row.text_or_null(run.actor);
+    row.time_or_null(run.due);
     row.number(run.artifacts);
     row.number(run.bytes);
     write_error(row, run.error);
@@ -135,12 +139,15 @@ struct SharedCopy {
     RequestState request;
     FixedText<32> run;
     RunProgress progress;
+    TimestampTz next_due;
+    TimestampTz retry_at;
 };
 
 SharedCopy copy_shared() {
     SharedLock lock(LW_SHARED);
-    return {shared->worker_state,  shared->worker_since, shared->worker_pid, shared->problem,
-            shared->request.state, shared->request.run,  shared->progress};
+    return {shared->worker_state, shared->worker_since,  shared->worker_pid,
+            shared->problem,      shared->request.state, shared->request.run,
+            shared->progress,     shared->next_due,      shared->retry_at};
 }
 
 void write_progress(RowWriter& row, const SharedCopy& now) {
@@ -189,6 +196,14 @@ void write_progress(RowWriter& row, const SharedCopy& now) {
     row.emit();
 }
 
+// What the server is at this moment, not what was last recorded.
+bool takes_scheduled_runs() {
+    bool standby = false;
+    call_postgres([&] { standby = RecoveryInProgress(); });
+    const SettingTexts settings = settings_in_effect();
+    return !settings.at("schedule").empty() && role_matches(settings.at("run_on"), standby);
+}
+
 void write_status(RowWriter& row, const SharedCopy& now) {
     Catalog catalog;
     std::string audit_problem;
@@ -222,6 +237,12 @@ void write_status(RowWriter& row, const SharedCopy& now) {
     row.text_or_null(now.request == RequestState::idle ? std::string_view() : now.run.view());
     row.time_or_null(catalog.last_success);
     row.text_or_null(catalog.last_success_run);
+    const bool scheduling = takes_scheduled_runs();
+    row.flag(scheduling);
+    row.timestamp_or_null(scheduling && now.pid != 0 ? now.next_due : 0);
+    row.timestamp_or_null(scheduling && now.pid != 0 ? now.retry_at : 0);
+    row.flag(scheduling && overdue_since(catalog, immbackup::now()).has_value());
+    row.number(catalog.failures);
     write_error(row, catalog.last_error);
     row.text_or_null(catalog.last_error_run);
     row.text(IMMBACKUP_VERSION);
@@ -361,6 +382,37 @@ Datum immbackup_status(PG_FUNCTION_ARGS) {
     guarded([&row] {
         const SharedCopy now = copy_shared();
         write_status(row, now);
+    });
+    return 0;
+}
+
+Datum immbackup_next_runs(PG_FUNCTION_ARGS) {
+    require_preloaded();
+    const int wanted = PG_ARGISNULL(0) ? 10 : PG_GETARG_INT32(0);
+    if (wanted < 0 || wanted > 100'000) {
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("n must be between 0 and 100000")));
+    }
+    const char* asked =
+        PG_ARGISNULL(1) ? nullptr : utf8_text(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+    const char* zone = PG_ARGISNULL(2) ? nullptr : utf8_text(text_to_cstring(PG_GETARG_TEXT_PP(2)));
+    RowWriter row(fcinfo);
+    guarded([&row, &wanted, &asked, &zone] {
+        const SettingTexts settings = settings_in_effect();
+        const std::string schedule = asked != nullptr ? asked : settings.at("schedule");
+        if (schedule.empty()) {
+            return;
+        }
+        const Schedule parsed =
+            Schedule::parse(schedule, zone != nullptr ? zone : settings.at("timezone"));
+        auto next = parsed.next_after(immbackup::now());
+        for (int i = 0; i < wanted && next; ++i) {
+            const std::string time = format_time(*next);
+            row.integer(i + 1);
+            row.time_or_null(time);
+            row.emit();
+            next = parsed.next_after(*next);
+        }
     });
     return 0;
 }

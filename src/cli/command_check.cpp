@@ -1,0 +1,121 @@
+// `immbackup check`: one line and an exit code for monitoring systems and health checks.
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "cli/commands.h"
+#include "core/health.h"
+#include "core/names.h"
+#include "io/clock.h"
+
+namespace immbackup {
+
+namespace {
+
+struct CheckOptions {
+    std::string max_age;
+};
+
+// "90", "90s", "45min", "26h", "2d"; nothing for anything else.
+std::optional<std::chrono::seconds> parse_span(std::string_view text) {
+    long number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    const std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
+    constexpr long kMost = 100L * 366 * 24 * 3600;
+    const long factor = unit == "" || unit == "s"      ? 1
+                        : unit == "min" || unit == "m" ? 60
+                        : unit == "h"                  ? 3600
+                        : unit == "d"                  ? 86'400
+                                                       : 0;
+    if (error != std::errc{} || factor == 0 || number <= 0 || number > kMost / factor) {
+        return std::nullopt;
+    }
+    return std::chrono::seconds(number * factor);
+}
+
+std::optional<std::chrono::seconds> max_age(const CheckOptions& options) {
+    if (options.max_age.empty()) {
+        return std::nullopt;
+    }
+    const auto span = parse_span(options.max_age);
+    if (!span) {
+        throw Error(ErrorCode::usage,
+                    fmt::format("\"{}\" is not a length of time", options.max_age), {},
+                    "Write a whole number with s, min, h or d: 26h.");
+    }
+    return span;
+}
+
+std::vector<std::string> missing_artifacts(const Catalog& catalog, const Layout& layout) {
+    std::vector<std::string> missing;
+    for (const auto& stem : newest_artifacts(catalog)) {
+        for (const auto& file : {artifact_file(stem), digest_file(stem), manifest_file(stem)}) {
+            std::error_code ignored;
+            if (!std::filesystem::is_regular_file(layout.active() / file, ignored)) {
+                missing.push_back(stem);
+                break;
+            }
+        }
+    }
+    return missing;
+}
+
+void print_health(const Context& context, const Health& health, const Catalog& catalog) {
+    const auto time = [](std::optional<Time> at) {
+        return at ? nlohmann::ordered_json(format_time(*at)) : nlohmann::ordered_json(nullptr);
+    };
+    std::optional<std::int64_t> age;
+    if (health.last_good) {
+        age = std::max<std::int64_t>((now() - *health.last_good).count() / 1000, 0);
+    }
+    if (context.json) {
+        print_json({{"verdict", verdict_name(health.verdict)},
+                    {"exit_code", static_cast<int>(health.verdict)},
+                    {"summary", health.summary},
+                    {"last_good_run", catalog.last_full_run},
+                    {"last_good", time(health.last_good)},
+                    {"age_seconds", age ? nlohmann::ordered_json(*age) : nullptr},
+                    {"next_due", time(health.next_due)},
+                    {"overdue_since", time(health.overdue_since)},
+                    {"consecutive_failures", health.failures}});
+        return;
+    }
+    fmt::print("IMMBACKUP {} - {} |{} failures={}\n", verdict_name(health.verdict),
+               printable(health.summary), age ? fmt::format(" age={}s", *age) : "",
+               health.failures);
+}
+
+int check(Context& context, const CheckOptions& options) {
+    Health health;
+    Catalog catalog;
+    try {
+        const auto limit = max_age(options);
+        const auto store = open_store_for_reading(context.directory());
+        catalog = read_catalog(store->layout());
+        health = judge(catalog, now(), missing_artifacts(catalog, store->layout()), limit);
+    } catch (const Error& error) {
+        health.summary = error.message() + (error.hint().empty() ? "" : ". " + error.hint());
+    }
+    print_health(context, health, catalog);
+    return static_cast<int>(health.verdict);
+}
+
+}  // namespace
+
+void register_check(CLI::App& app, Context& context) {
+    CLI::App* command = app.add_subcommand(
+        "check",
+        "Judge the backups in one line: exit code 0 good, 1 warning, 2 critical, 3 unknown");
+    auto options = std::make_shared<CheckOptions>();
+    command->add_option("--max-age", options->max_age,
+                        "The last good complete run may be at most this old: 26h, 90min, 2d");
+    add_setting_options(*command, context, {});
+    add_json_option(*command, context);
+    add_examples(*command, {"immbackup check", "immbackup check --max-age 26h --json"});
+    command->callback([&context, options] {
+        context.action = [&context, options] { return check(context, *options); };
+    });
+}
+
+}  // namespace immbackup

@@ -1,0 +1,162 @@
+#include "core/health.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/timetable.h"
+
+namespace immbackup {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+std::string span_text(std::chrono::milliseconds span) {
+    const auto seconds = std::max<std::int64_t>(span / 1s, 0);
+    if (seconds < 120) {
+        return fmt::format("{} s", seconds);
+    }
+    if (seconds < 7200) {
+        return fmt::format("{} min", seconds / 60);
+    }
+    return seconds < 172'800 ? fmt::format("{} h {} min", seconds / 3600, seconds / 60 % 60)
+                             : fmt::format("{} days {} h", seconds / 86'400, seconds / 3600 % 24);
+}
+
+// The complete run that is going on.
+std::optional<Time> running_since(const Catalog& catalog) {
+    for (auto it = catalog.runs.rbegin(); it != catalog.runs.rend(); ++it) {
+        if (it->second.open() && !it->second.partial) {
+            return parse_time(it->second.requested);
+        }
+    }
+    return std::nullopt;
+}
+
+// The worst of what is wrong, or that nothing is.
+void find_fault(Health& health, const Catalog& catalog, Time now,
+                const std::vector<std::string>& missing,
+                std::optional<std::chrono::seconds> max_age) {
+    const auto reference = health.last_good ? health.last_good : parse_time(catalog.promise.since);
+    const std::string age =
+        health.last_good ? fmt::format("last good run {} ended {} ago", catalog.last_full_run,
+                                       span_text(now - *health.last_good))
+                         : std::string("no complete run has been good yet");
+    const std::string failing =
+        health.failures == 0
+            ? std::string()
+            : fmt::format("; {} failed since: {}", health.failures,
+                          catalog.last_error ? catalog.last_error->message : "for unknown reasons");
+    health.verdict = Verdict::critical;
+    if (catalog.bad_lines > 0) {
+        health.summary =
+            fmt::format("{} lines of the audit log cannot be read; {}", catalog.bad_lines, age);
+    } else if (!missing.empty()) {
+        health.summary = fmt::format("files of {} artifacts of run {} are missing, such as {}",
+                                     missing.size(), catalog.last_full_run, missing.front());
+    } else if (max_age && (!reference || now - *reference > *max_age)) {
+        health.summary =
+            fmt::format("{}, which is longer than {}{}", age, span_text(*max_age), failing);
+    } else if (health.overdue_since) {
+        health.summary =
+            fmt::format("overdue since {}: {}{}", format_time(*health.overdue_since), age, failing);
+    } else if (health.last_good && *health.last_good > now + 3h) {
+        health.verdict = Verdict::warning;
+        health.summary =
+            fmt::format("{} ended in the future: a clock is wrong", catalog.last_full_run);
+    } else if (health.failures > 0) {
+        health.verdict = Verdict::warning;
+        health.summary = age + failing;
+    } else if (!max_age && catalog.promise.since.empty() && !health.last_good) {
+        health.verdict = Verdict::unknown;
+        health.summary = "there is no backup, and no schedule was ever in effect";
+    } else {
+        health.verdict = Verdict::ok;
+        health.summary = age;
+    }
+}
+
+}  // namespace
+
+PastRuns past_runs(const Catalog& catalog) {
+    PastRuns out;
+    out.since = parse_time(catalog.promise.since);
+    if (out.since) {
+        out.baseline = std::max(*out.since, parse_time(catalog.served).value_or(*out.since));
+        out.covered = parse_time(catalog.covered).value_or(*out.since);
+    }
+    return out;
+}
+
+std::optional<Schedule> promised_schedule(const Catalog& catalog) {
+    const auto& promise = catalog.promise;
+    if (!promise.active || promise.schedule.empty()) {
+        return std::nullopt;
+    }
+    try {
+        return Schedule::parse(promise.schedule, promise.timezone);
+    } catch (const Error&) {
+        return std::nullopt;
+    }
+}
+
+std::optional<Time> overdue_since(const Catalog& catalog, Time now) {
+    const PastRuns past = past_runs(catalog);
+    const auto schedule = promised_schedule(catalog);
+    if (!schedule || !past.since) {
+        return std::nullopt;
+    }
+    const auto at =
+        overdue_at(*schedule, std::max(*past.covered, *past.since), running_since(catalog));
+    return at && *at <= now ? at : std::nullopt;
+}
+
+const char* verdict_name(Verdict verdict) {
+    switch (verdict) {
+        case Verdict::ok:
+            return "OK";
+        case Verdict::warning:
+            return "WARNING";
+        case Verdict::critical:
+            return "CRITICAL";
+        case Verdict::unknown:
+            break;
+    }
+    return "UNKNOWN";
+}
+
+Health judge(const Catalog& catalog, Time now, const std::vector<std::string>& missing,
+             std::optional<std::chrono::seconds> max_age) {
+    Health health;
+    const auto last = catalog.runs.find(catalog.last_full_run);
+    if (last != catalog.runs.end()) {
+        health.last_good = parse_time(last->second.finished);
+    }
+    health.failures = catalog.failures;
+    health.overdue_since = overdue_since(catalog, now);
+    if (const auto schedule = promised_schedule(catalog)) {
+        health.next_due = schedule->next_after(now);
+    }
+    find_fault(health, catalog, now, missing, max_age);
+    if (health.next_due) {
+        health.summary += "; next due " + format_time(*health.next_due);
+    }
+    std::replace_if(
+        health.summary.begin(), health.summary.end(),
+        [](unsigned char c) { return c < 0x20 || c == 0x7F || c == '|'; }, ' ');
+    return health;
+}
+
+std::vector<std::string> newest_artifacts(const Catalog& catalog) {
+    std::vector<std::string> stems;
+    for (const auto& [stem, artifact] : catalog.artifacts) {
+        if (!catalog.last_full_run.empty() && artifact.run == catalog.last_full_run) {
+            stems.push_back(stem);
+        }
+    }
+    return stems;
+}
+
+}  // namespace immbackup
