@@ -134,8 +134,8 @@ TEST(Records, DatabasesAndGlobalsAreToldApart) {
 
 TEST(Records, NothingMakesOneTooLong) {
     const Error error(ErrorCode::dump, kWorst, kWorst, kWorst);
-    const std::vector<std::string> texts(5000, kWorst);
-    const std::vector<FailedDump> failed(5000, FailedDump{kWorst, error});
+    const std::vector<std::string> texts(300, kWorst);
+    const std::vector<FailedDump> failed(300, FailedDump{kWorst, error});
     Manifest manifest;
     manifest.warnings = texts;
     SweepReport sweep;
