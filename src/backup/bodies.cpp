@@ -6,9 +6,10 @@ namespace {
 
 constexpr std::string_view kMore = "…";
 
+constexpr std::size_t kEscape = 6;  // \u00e4, for each byte of a longer character
+
 // How many bytes a JSON string with ASCII escapes takes for this byte, at the most.
 std::size_t escaped_size(char c) {
-    constexpr std::size_t kEscape = 6;  // \u00e4, for each byte of a longer character
     return c >= ' ' && c <= '~' && c != '"' && c != '\\' ? 1 : kEscape;
 }
 
@@ -20,14 +21,18 @@ std::string body_text(const Body& body) {
 
 std::string bounded_text(std::string_view text, std::size_t limit) {
     std::size_t size = 0;
+    std::size_t kept = 0;  // what there is room for beside the mark
     for (std::size_t i = 0; i < text.size(); ++i) {
+        if (size + kEscape <= limit) {
+            kept = i;
+        }
         size += escaped_size(text[i]);
         if (size > limit) {
             // Not in the middle of a character of several bytes.
-            while (i > 0 && (static_cast<unsigned char>(text[i]) & 0xC0U) == 0x80U) {
-                --i;
+            while (kept > 0 && (static_cast<unsigned char>(text[kept]) & 0xC0U) == 0x80U) {
+                --kept;
             }
-            return std::string(text.substr(0, i)) + std::string(kMore);
+            return std::string(text.substr(0, kept)) + std::string(kMore);
         }
     }
     return std::string(text);
@@ -38,6 +43,7 @@ Body bounded_list(const std::vector<std::string>& texts, std::size_t each, std::
     std::size_t size = 0;
     for (std::size_t i = 0; i < texts.size(); ++i) {
         std::string text = bounded_text(texts[i], each);
+        size += 3;  // quotes and comma
         for (const char c : text) {
             size += escaped_size(c);
         }

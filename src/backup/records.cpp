@@ -17,9 +17,11 @@ using Json = Body;
 constexpr std::size_t kMaxList = 200;
 constexpr std::size_t kMaxReason = 500;
 constexpr std::size_t kMaxFailed = 64 * 1024;  // bytes
+constexpr std::size_t kMaxName = 400;
+constexpr std::size_t kMaxSetting = 8192;  // and a quarter of it in the list of changes
 
 Json names_json(const std::vector<std::string>& names) {
-    return bounded_list(names, 400, 32 * 1024);
+    return bounded_list(names, kMaxName, 32 * 1024);
 }
 
 Json warnings_json(const std::vector<std::string>& warnings) {
@@ -48,6 +50,11 @@ Json totals_json(const std::string& run, const RunTotals& totals) {
             {"seconds", rounded(totals.seconds)}};
 }
 
+// A setting as it can be read back from its record: that is what the next one is compared with.
+std::string recorded(const std::string& value) {
+    return Json::parse(body_text(bounded_text(value, kMaxSetting))).get<std::string>();
+}
+
 std::string title(const FailedDump& failed) {
     return failed.database ? fmt::format("database \"{}\"", *failed.database)
                            : std::string("the globals");
@@ -58,7 +65,7 @@ std::string title(const FailedDump& failed) {
 std::string run_requested_body(const std::string& run, const std::string& trigger,
                                const std::string& actor, const std::vector<std::string>& databases,
                                std::optional<Time> due) {
-    Json json{{"run", run}, {"trigger", trigger}, {"actor", actor}};
+    Json json{{"run", run}, {"trigger", trigger}, {"actor", bounded_text(actor, kMaxName)}};
     if (!databases.empty()) {
         json["databases"] = names_json(databases);
     }
@@ -134,9 +141,9 @@ std::string run_failed_body(const std::string& run, const RunTotals& totals, con
     json["failed"] = Json::array();
     std::size_t used = 0;
     for (const auto& one : failed) {
-        Json entry{
-            {"database", one.database ? Json(bounded_text(*one.database, 400)) : Json(nullptr)},
-            {"error", reason_json(one.error)}};
+        Json entry{{"database",
+                    one.database ? Json(bounded_text(*one.database, kMaxName)) : Json(nullptr)},
+                   {"error", reason_json(one.error)}};
         used += body_text(entry).size();
         if (used > kMaxFailed) {
             break;  // each has its own artifact_failed record
@@ -157,7 +164,8 @@ std::string run_cancelled_body(const std::string& run, const RunTotals& totals, 
 std::string sweep_body(const SweepReport& report) {
     Json removed = Json::array();
     for (std::size_t i = 0; i < std::min(report.removed.size(), kMaxList); ++i) {
-        removed.push_back({{"file", report.removed[i].file}, {"bytes", report.removed[i].bytes}});
+        removed.push_back({{"file", bounded_text(report.removed[i].file, kMaxName)},
+                           {"bytes", report.removed[i].bytes}});
     }
     return body_text({{"removed", std::move(removed)},
                       {"completed", names_json(report.completed)},
@@ -166,18 +174,26 @@ std::string sweep_body(const SweepReport& report) {
 
 std::optional<std::string> settings_changed_body(const SettingTexts& before,
                                                  const SettingTexts& after, const std::string& at) {
+    const auto shortened = [](const std::string& value) {
+        return bounded_text(value, kMaxSetting / 4);
+    };
     Json changes = Json::object();
-    for (const auto& [name, value] : after) {
+    Json settings = Json::object();
+    for (const auto& [name, text] : after) {
+        const std::string value = recorded(text);
         const auto old = before.find(name);
         if (old == before.end() || old->second != value) {
-            changes[name] = {{"from", old == before.end() ? Json(nullptr) : Json(old->second)},
-                             {"to", value}};
+            changes[name] = {
+                {"from", old == before.end() ? Json(nullptr) : Json(shortened(old->second))},
+                {"to", shortened(value)}};
         }
+        settings[name] = value;
     }
     if (changes.empty()) {
         return std::nullopt;
     }
-    return body_text({{"at", at}, {"changes", std::move(changes)}, {"settings", after}});
+    return body_text(
+        {{"at", at}, {"changes", std::move(changes)}, {"settings", std::move(settings)}});
 }
 
 Error run_error(const std::vector<FailedDump>& failed, std::size_t wanted) {

@@ -158,7 +158,8 @@ std::string size_text(std::uint64_t bytes) {
     constexpr std::array<const char*, 6> kUnits{"B", "kB", "MB", "GB", "TB", "PB"};
     auto value = static_cast<double>(bytes);
     std::size_t unit = 0;
-    while (value >= kStep && unit + 1 < kUnits.size()) {
+    // What would be printed as "1000.0" is the next unit's.
+    while (value >= (unit == 0 ? kStep : kStep - 0.05) && unit + 1 < kUnits.size()) {
         value /= kStep;
         ++unit;
     }
@@ -192,12 +193,16 @@ std::string os_user() {
 
 std::string printable(std::string_view text) {
     std::string out;
-    for (const char c : text) {
-        const auto byte = static_cast<unsigned char>(c);
-        if (byte < ' ' || byte == 0x7f) {
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const auto byte = static_cast<unsigned char>(text[i]);
+        const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0U;
+        if (byte == 0xc2 && next >= 0x80 && next <= 0x9f) {
+            out += fmt::format("\\x{:02x}\\x{:02x}", byte, next);  // U+0080 to U+009F
+            ++i;
+        } else if (byte < ' ' || byte == 0x7f) {
             out += fmt::format("\\x{:02x}", byte);
         } else {
-            out += c;
+            out += text[i];
         }
     }
     return out;

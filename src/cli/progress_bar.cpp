@@ -99,7 +99,14 @@ std::string progress_line(const ProgressState& state, double seconds, std::size_
     if (!state.table.empty()) {
         line += "  " + printable(state.table);
     }
-    return line.substr(0, width);
+    if (line.size() > width) {
+        // Not in the middle of a character of several bytes.
+        while (width > 0 && (static_cast<unsigned char>(line[width]) & 0xC0U) == 0x80U) {
+            --width;
+        }
+        line.resize(width);
+    }
+    return line;
 }
 
 std::unique_ptr<Progress> make_progress_bar(bool terminal) {

@@ -6,7 +6,6 @@
 #include <array>
 
 #include "core/error.h"
-#include "core/settings.h"
 #include "dump/session.h"
 
 namespace immbackup {
@@ -32,13 +31,40 @@ std::string quote_setting_name(const std::string& name) {
                                           quote_identifier(name.substr(dot + 1));
 }
 
+// The names in such a list, which may be empty ones: SET search_path = '' is stored as "". Every
+// name is as quote_identifier() of the server wrote it.
+std::vector<std::string> listed_names(std::string_view list) {
+    std::vector<std::string> out;
+    bool in_name = false;
+    bool quoted = false;
+    for (std::size_t i = 0; i < list.size(); ++i) {
+        const char c = list[i];
+        if (!quoted && (c == ',' || c == ' ')) {
+            in_name = false;
+            continue;
+        }
+        if (!in_name) {
+            out.emplace_back();
+            in_name = true;
+        }
+        if (c != '"') {
+            out.back() += c;
+        } else if (quoted && i + 1 < list.size() && list[i + 1] == '"') {
+            out.back() += list[++i];
+        } else {
+            quoted = !quoted;
+        }
+    }
+    return out;
+}
+
 std::string set_clause(const std::string& setting) {
     const auto equals = setting.find('=');
     const std::string name = setting.substr(0, equals);
     const std::string value = equals == std::string::npos ? "" : setting.substr(equals + 1);
     std::string text;
     if (std::find(kListQuoted.begin(), kListQuoted.end(), name) != kListQuoted.end()) {
-        for (const auto& item : split_names(value).value_or(std::vector<std::string>{})) {
+        for (const auto& item : listed_names(value)) {
             text += (text.empty() ? "" : ", ") + quote_literal(item);
         }
     }

@@ -1,8 +1,10 @@
 // The audit log: a line that parses is the one line that says so, and a log of records and torn
-// writes, whatever they hold, is sound until one byte of it is changed.
+// writes, whatever they hold, is sound until one byte of it is changed or a record is taken out.
 #include <algorithm>
 #include <array>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "core/audit_record.h"
 #include "core/error.h"
@@ -110,6 +112,24 @@ class Log {
     std::uint64_t torn_lines_ = 0;
 };
 
+// A record that is taken out of the middle is missed; the last one cannot be.
+void check_removal(std::string text, std::size_t which) {
+    std::vector<std::pair<std::size_t, std::size_t>> records;  // offset, bytes
+    for (std::size_t at = 0; at < text.size();) {
+        const auto end = std::min(text.find('\n', at), text.size() - 1) + 1;
+        std::string why;
+        if (parse_audit_line(std::string_view(text).substr(at, end - at - 1), why)) {
+            records.emplace_back(at, end - at);
+        }
+        at = end;
+    }
+    if (records.size() > 1) {
+        const auto [at, bytes] = records[which % (records.size() - 1)];
+        text.erase(at, bytes);
+        require(!verify(text).sound());
+    }
+}
+
 // Each line of the input is one act of the writer: its first byte says which.
 void check_log(std::string_view script, std::size_t damage) {
     constexpr std::array kEvents{event::kRunStarted, event::kLogTorn, event::kSweep};
@@ -129,6 +149,7 @@ void check_log(std::string_view script, std::size_t damage) {
         }
     }
     log.check();
+    check_removal(log.text(), damage);
 
     std::string text = log.text();
     if (!text.empty()) {
