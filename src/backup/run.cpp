@@ -55,6 +55,7 @@ class Run {
   private:
     void record(const char* event, const std::string& body);
     void warn(std::string text);
+    void record_request();
     void begin();
     void dump_all();
     void dump_items(const ArtifactContext& context);
@@ -99,12 +100,7 @@ RunResult Run::execute() {
     check_names(request_.databases);
     audit_.refresh();
     result_.run = next_run_id(now(), audit_.catalog().last_run);
-    for (const auto& missed : request_.missed) {
-        record(event::kRunMissed,
-               run_missed_body(missed, "no run could be begun before the next due time"));
-    }
-    record(event::kRunRequested, run_requested_body(result_.run, request_.trigger, request_.actor,
-                                                    request_.databases, request_.due));
+    record_request();
     progress_.run_id(result_.run);
     try {
         const int seconds = request_.settings.run_timeout;
@@ -117,6 +113,24 @@ RunResult Run::execute() {
     }
     audit_.save_checkpoint();
     return std::move(result_);
+}
+
+// A job that died just after its record leaves the scheduler in doubt whether it was written: what
+// the log has already is not served twice.
+void Run::record_request() {
+    const auto open = [this](Time due) {
+        const auto served = parse_time(audit_.catalog().served);
+        return !served || due > *served;
+    };
+    for (const auto& missed : request_.missed) {
+        if (open(missed.first)) {
+            record(event::kRunMissed,
+                   run_missed_body(missed, "no run could be begun before the next due time"));
+        }
+    }
+    const auto due = request_.due && open(*request_.due) ? request_.due : std::nullopt;
+    record(event::kRunRequested, run_requested_body(result_.run, request_.trigger, request_.actor,
+                                                    request_.databases, due));
 }
 
 void Run::begin() {
