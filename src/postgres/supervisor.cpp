@@ -51,10 +51,11 @@ void Supervisor::step() {
     if (job_) {
         follow_job();
     }
-    check_overdue();
     // What is done without a job (a request refused at once) makes room for the next thing.
     while (!job_ && !finished_ && begin_next()) {
     }
+    // After it: a run that begins just now, as after a suspension, is not overdue yet.
+    check_overdue();
     notifier_.step();
     show_activity();
     share_schedule();
