@@ -33,7 +33,7 @@ EXTRA_CLEAN = $(CMAKE_BUILD)
 
 # The tests need the library preloaded and a backup directory: they run on a private server that
 # test/installcheck.sh makes, not on the one that PGXS would look for.
-REGRESS = shape run views errors settings
+REGRESS = shape schedule run views errors settings
 NO_INSTALLCHECK = 1
 
 # Where a link to the program goes, since Debian's PostgreSQL programs are not on PATH. Empty: none.

@@ -33,6 +33,7 @@ server_start() {
         echo "listen_addresses = ''"
         echo "unix_socket_directories = '$WORK'"
         echo "shared_preload_libraries = 'immbackup'"
+        echo "immbackup.schedule = ''"  # runs come when a script asks for them
         printf '%s\n' "$@"
     } | as_server tee -a "$WORK/data/postgresql.conf" >/dev/null
     as_server pg_ctl -D "$WORK/data" -l "$WORK/server.log" -w start >/dev/null

@@ -46,6 +46,7 @@ sub new_node
 		'postgresql.conf', join "\n",
 		"shared_preload_libraries = 'immbackup'",
 		"immbackup.directory = '$directory'",
+		"immbackup.schedule = ''",
 		"log_line_prefix = '%m [%p] %b '",
 		'log_statement = none',
 		'restart_after_crash = on',

@@ -12,7 +12,7 @@ SELECT has_schema('immbackup');
 SELECT schema_owner_is('immbackup', current_user);
 SELECT extensions_are('pg_catalog', ARRAY['plpgsql', 'immbackup'], 'it is in pg_catalog, so that nobody can own its schema');
 SELECT functions_are('immbackup', ARRAY['run_now', 'cancel_run', 'verify_audit', 'audit', 'version', 'runs',
-                                        'artifacts', 'progress', 'status', 'settings']);
+                                        'artifacts', 'progress', 'status', 'next_runs', 'settings']);
 SELECT views_are('immbackup', ARRAY['audit', 'runs', 'artifacts', 'progress', 'status', 'settings']);
 SELECT tables_are('immbackup', ARRAY[]::name[], 'no table holds state');
 
@@ -29,7 +29,7 @@ SELECT ok(NOT prosecdef, 'not security definer: ' || proname) FROM pg_proc
 SELECT columns_are('immbackup', 'audit',
     ARRAY['seq', 'time', 'origin', 'event', 'body', 'prev', 'hash', 'problem']);
 SELECT columns_are('immbackup', 'runs',
-    ARRAY['run', 'requested', 'started', 'finished', 'state', 'trigger', 'actor', 'artifacts', 'bytes',
+    ARRAY['run', 'requested', 'started', 'finished', 'state', 'trigger', 'actor', 'due', 'artifacts', 'bytes',
           'error', 'error_detail', 'error_hint', 'error_code']);
 SELECT columns_are('immbackup', 'artifacts',
     ARRAY['artifact', 'run', 'database', 'globals', 'tier', 'taken', 'retain_until', 'size', 'sql_size', 'rows',
@@ -39,7 +39,8 @@ SELECT columns_are('immbackup', 'progress',
           'eta', 'databases_done', 'databases_total', 'started']);
 SELECT columns_are('immbackup', 'status',
     ARRAY['worker_state', 'worker_pid', 'since', 'problem', 'problem_detail', 'problem_hint', 'current_run',
-          'last_success', 'last_success_age', 'last_success_run', 'last_error', 'last_error_detail',
+          'last_success', 'last_success_age', 'last_success_run', 'scheduling', 'next_due', 'retry_at', 'overdue',
+          'consecutive_failures', 'last_error', 'last_error_detail',
           'last_error_hint', 'last_error_code', 'last_error_run', 'library_version', 'installed_version',
           'extension_version', 'restart_needed', 'update_needed', 'settings_pending_restart', 'artifacts',
           'bytes', 'seal', 'audit_records', 'audit_head', 'audit_bad_lines', 'audit_problem']);

@@ -20,9 +20,12 @@ struct Values {
 
 const std::vector<Values> kValues{
     {"schedule",
-     {"* * * * *", "@daily", "0 2 * * 1-5; 0 3 * * sun"},
-     {"", "* * * *", "61 * * * *", "@reboot", "0 0 31 2 *"}},
+     {"* * * * *", "@daily", "0 2 * * 1-5; 0 3 * * sun", ""},
+     {"* * * *", "61 * * * *", "@reboot", "0 0 31 2 *"}},
     {"timezone", {"", "UTC", "Europe/Vienna"}, {"Mars/Olympus", "/etc/localtime", ":x", "../UTC"}},
+    {"catch_up", {"on", "off", "true", "no", "1", "0"}, {"", "maybe", "o"}},
+    {"run_on", {"primary", "standby", "any", "ANY"}, {"", "both"}},
+    {"on_event", {"", "/usr/bin/mail -s 'a b' root"}, {"mail root", "./x", "/bin/x 'open"}},
     {"directory", {"/backups", "/srv/a b"}, {"", "backups", "./x", "/a\nb"}},
     {"host", {"", "db", "/run/postgresql", "::1"}, {"a\tb"}},
     {"port", {"", "1", "5432", "65535"}, {"0", "65536", "x", "-1", "5432 "}},

@@ -1,0 +1,186 @@
+// One verdict out of the catalog: table of states.
+#include "core/health.h"
+
+#include <gtest/gtest.h>
+
+namespace immbackup {
+namespace {
+
+using namespace std::chrono_literals;
+
+Time at(std::string_view text) {
+    return *parse_time("2026-01-18T" + std::string(text) + ":00Z");
+}
+
+// A catalog as the log makes it, record by record.
+class Log {
+  public:
+    Log& add(const char* time, const char* event, const std::string& body) {
+        AuditRecord record;
+        record.seq = ++seq_;
+        record.time = "2026-01-18T" + std::string(time) + ":00.000Z";
+        record.event = event;
+        record.hash = std::string(64, 'a');
+        record.body = body;
+        catalog.apply(record);
+        return *this;
+    }
+    Log& promise(const char* time, const char* schedule = "0 * * * *", bool active = true) {
+        return add(time, "schedule_changed",
+                   R"({"schedule":")" + std::string(schedule) + R"(","timezone":"UTC","active":)" +
+                       (active ? "true}" : "false}"));
+    }
+    Log& begin(const char* time, const char* more = "") {
+        const std::string text(time);
+        run_ = "20260118T" + text.substr(0, 2) + text.substr(3) + "00Z";
+        return add(time, "run_requested", R"({"run":")" + run_ + "\"" + more + "}");
+    }
+    Log& end(const char* time, const char* event, const char* error = "") {
+        return add(time, event, R"({"run":")" + run_ + "\"" + error + "}");
+    }
+    Log& good(const char* begun, const char* ended, const char* more = "") {
+        return begin(begun, more).end(ended, "run_finished");
+    }
+    Log& failed(const char* begun, const char* ended, const char* more = "") {
+        return begin(begun, more)
+            .end(ended, "run_failed", R"(,"error":{"code":"dump","message":"it | broke"})");
+    }
+    Catalog catalog;
+
+  private:
+    std::string run_;
+    std::uint64_t seq_ = 0;
+};
+
+struct Case {
+    const char* what;
+    Log log;
+    const char* now;
+    Verdict verdict;
+    const char* text;
+    std::vector<std::string> missing = {};
+    std::optional<std::chrono::seconds> max_age = std::nullopt;
+};
+
+TEST(Health, Verdicts) {
+    Log bad_lines = Log().promise("08:00").good("09:00", "09:01");
+    bad_lines.catalog.bad_lines = 2;
+    const std::vector<Case> cases{
+        {"an empty log", {}, "12:00", Verdict::unknown, "no schedule"},
+        {"before the first due time", Log().promise("11:30"), "11:45", Verdict::ok,
+         "no complete run has been good yet; next due 2026-01-18T12:00"},
+        {"the first run is late", Log().promise("11:30"), "12:30", Verdict::ok, "no complete run"},
+        {"and overdue", Log().promise("11:30"), "13:00", Verdict::critical,
+         "overdue since 2026-01-18T13:00"},
+        {"fresh", Log().promise("08:00").good("09:00", "09:01"), "09:59", Verdict::ok,
+         "run 20260118T090000Z ended 58 min ago"},
+        {"a due time went by", Log().promise("08:00").good("09:00", "09:01"), "10:59", Verdict::ok,
+         "118 min ago"},
+        {"and another", Log().promise("08:00").good("09:00", "09:01"), "11:00", Verdict::critical,
+         "overdue since 2026-01-18T11:00"},
+        {"a run of that due time is going on",
+         Log().promise("08:00").good("09:00", "09:01").begin("10:00"), "11:30", Verdict::ok, "ago"},
+        {"but not for ever", Log().promise("08:00").good("09:00", "09:01").begin("10:00"), "12:00",
+         Verdict::critical, "overdue"},
+        {"failing", Log().promise("08:00").good("09:00", "09:01").failed("10:00", "10:01"), "10:30",
+         Verdict::warning, "1 failed since: it   broke"},
+        {"failing for long",
+         Log()
+             .promise("08:00")
+             .good("09:00", "09:01")
+             .failed("10:00", "10:01")
+             .failed("11:00", "11:01"),
+         "11:30", Verdict::critical, "2 failed since"},
+        {"recovered", Log().promise("08:00").failed("09:00", "09:01").good("10:00", "10:01"),
+         "10:30", Verdict::ok, "20260118T100000Z"},
+        {"a backup of one database is none of all",
+         Log()
+             .promise("08:00")
+             .good("09:00", "09:01")
+             .good("10:30", "10:31", R"(,"databases":["a"])"),
+         "11:10", Verdict::critical, "20260118T090000Z"},
+        {"and its failure none either",
+         Log()
+             .promise("08:00")
+             .good("09:00", "09:01")
+             .failed("09:30", "09:31", R"(,"databases":["a"])"),
+         "09:40", Verdict::ok, "ago"},
+        {"cancelled is not failed",
+         Log().promise("08:00").good("09:00", "09:01").begin("10:00").end("10:01", "run_cancelled"),
+         "10:30", Verdict::ok, "ago"},
+        {"a standby promises nothing", Log().promise("01:00", "0 * * * *", false), "12:00",
+         Verdict::ok, "no complete run"},
+        {"another schedule counts from its beginning",
+         Log().promise("01:00", "@daily").good("02:00", "02:01").promise("11:30"), "12:30",
+         Verdict::ok, "10 h 29 min"},
+        {"files are missing",
+         Log().promise("08:00").good("09:00", "09:01"),
+         "09:30",
+         Verdict::critical,
+         "such as x",
+         {"x"}},
+        {"lines cannot be read", bad_lines, "09:30", Verdict::critical, "2 lines of the audit log"},
+        {"too old",
+         Log().promise("08:00").good("09:00", "09:01"),
+         "09:40",
+         Verdict::critical,
+         "longer than 30 min",
+         {},
+         30min},
+        {"young enough",
+         Log().promise("08:00").good("09:00", "09:01"),
+         "09:30",
+         Verdict::ok,
+         "29 min ago",
+         {},
+         30min},
+        {"no backup at all is too old",
+         Log().promise("08:00", "", false),
+         "09:40",
+         Verdict::critical,
+         "no complete run",
+         {},
+         30min},
+        {"from the future", Log().promise("08:00").good("19:00", "19:01"), "09:40",
+         Verdict::warning, "a clock is wrong"},
+    };
+    for (const auto& c : cases) {
+        const Health health = judge(c.log.catalog, at(c.now), c.missing, c.max_age);
+        EXPECT_EQ(verdict_name(health.verdict), std::string(verdict_name(c.verdict)))
+            << c.what << ": " << health.summary;
+        EXPECT_NE(health.summary.find(c.text), std::string::npos)
+            << c.what << ": " << health.summary;
+        EXPECT_EQ(health.summary.find('|'), std::string::npos)
+            << "it would begin the performance data";
+    }
+}
+
+TEST(Health, TheCheckpointKeepsWhatItIsJudgedBy) {
+    const Log log =
+        Log()
+            .promise("08:00")
+            .good("09:00", "09:01", R"(,"due":"2026-01-18T09:00:00.000Z")")
+            .failed("10:00", "10:01")
+            .add("10:30", "run_missed",
+                 R"({"due":"2026-01-18T10:10:00.000Z","until":"2026-01-18T10:20:00.000Z"})");
+    EXPECT_EQ(log.catalog.served, "2026-01-18T10:20:00.000Z");
+    const auto read = catalog_from_checkpoint(catalog_to_checkpoint(log.catalog));
+    ASSERT_TRUE(read);
+    EXPECT_EQ(catalog_to_checkpoint(*read), catalog_to_checkpoint(log.catalog));
+    const auto past = past_runs(*read);
+    EXPECT_EQ(past.since, at("08:00"));
+    EXPECT_EQ(past.baseline, at("10:20"));
+    EXPECT_EQ(past.covered, at("09:00"));
+    EXPECT_EQ(read->failures, 1U);
+}
+
+TEST(Health, ForgedTimesAreNoTimes) {
+    const Log log = Log()
+                        .promise("08:00")
+                        .add("09:00", "run_missed", R"({"due":"9999-99-99T00:00:00.000Z"})")
+                        .add("09:00", "run_missed", R"({"due":"zzz"})");
+    EXPECT_EQ(log.catalog.served, "");
+}
+
+}  // namespace
+}  // namespace immbackup
