@@ -199,10 +199,11 @@ Schedule::Expression Schedule::parse_expression(std::string_view text) {
 Schedule Schedule::parse(std::string_view text, std::string_view timezone) {
     Schedule out;
     out.timezone_ = std::string(timezone);
+    if (const auto problem = timezone_problem(timezone)) {
+        throw Error(ErrorCode::config, fmt::format("invalid time zone \"{}\"", timezone), *problem,
+                    "Write a name such as Europe/Vienna.");
+    }
     try {
-        if (const auto problem = timezone_problem(timezone)) {
-            throw Bad{*problem};
-        }
         for (const std::string_view part : split(text, ";")) {
             if (part.find_first_not_of(" \t") != std::string_view::npos) {
                 out.expressions_.push_back(parse_expression(part));
