@@ -29,7 +29,10 @@ trap 'exit 143' TERM
 mkdir "$work/tap" "$work/out" "$work/tmp"
 cp "$here"/*.t "$work/tap/"
 cp -R "$here/../lib" "$here/../data" "$work/"
-[ $# -gt 0 ] || set -- $(cd "$here" && ls -- *.t)
+if [ $# = 0 ]; then
+    cd "$here"
+    set -- *.t
+fi
 set -- prove -v --norc -I "$work/lib" -I "$pgxs/src/test/perl" "$@"
 set -- env "TESTDIR=$work/out" "TESTDATADIR=$work/out" "TMPDIR=$work/tmp" "PATH=$bin:$PATH" "PG_REGRESS=$pgxs/src/test/regress/pg_regress" \
     "HOME=$work" LC_ALL=C.UTF-8 "$@"
