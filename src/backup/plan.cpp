@@ -57,6 +57,7 @@ std::vector<DumpItem> plan_run(const Settings& settings, const std::vector<std::
                     "Name the databases in the setting immbackup.databases (DB_NAME).");
     }
     std::vector<DumpItem> items;
+    items.reserve(names.size() + 1);
     for (const auto& name : names) {
         items.push_back({name, false});
     }

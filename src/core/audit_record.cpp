@@ -174,7 +174,7 @@ void ChainVerifier::feed(std::string_view line, bool terminated) {
     std::string why;
     auto record = parse_audit_line(line, why);
     if (record && !terminated) {
-        // A whole record whose newline is missing: the next writer treats it as torn.
+        // A whole record whose newline is missing: it counts once the next writer has ended it.
         record.reset();
         why = "The last line has no newline.";
     }

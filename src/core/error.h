@@ -60,7 +60,7 @@ class Error : public std::exception {
 };
 
 // An Error from an errno value: "could not <what> \"<path>\": <strerror>". ENOSPC and EDQUOT
-// become no_space, EACCES and EPERM permission, ENOENT not_found, everything else io.
+// become no_space, EACCES, EPERM and EROFS permission, ENOENT not_found, everything else io.
 Error system_error(int errno_value, std::string_view what, std::string_view path = {});
 
 }  // namespace immbackup

@@ -15,17 +15,18 @@ namespace immbackup {
 namespace {
 
 struct FieldRule {
+    const char* article;
     const char* name;
     int min;
     int max;
     std::string_view names;  // three-letter names from `min` on, each followed by a space
 };
 
-constexpr FieldRule kMinute{"minute", 0, 59, ""};
-constexpr FieldRule kHour{"hour", 0, 23, ""};
-constexpr FieldRule kDay{"day of month", 1, 31, ""};
-constexpr FieldRule kMonth{"month", 1, 12, "jan feb mar apr may jun jul aug sep oct nov dec "};
-constexpr FieldRule kWeekday{"day of week", 0, 7, "sun mon tue wed thu fri sat "};
+constexpr FieldRule kMinute{"a", "minute", 0, 59, ""};
+constexpr FieldRule kHour{"an", "hour", 0, 23, ""};
+constexpr FieldRule kDay{"a", "day of month", 1, 31, ""};
+constexpr FieldRule kMonth{"a", "month", 1, 12, "jan feb mar apr may jun jul aug sep oct nov dec "};
+constexpr FieldRule kWeekday{"a", "day of week", 0, 7, "sun mon tue wed thu fri sat "};
 
 constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kNicknames{{
     {"@hourly", "0 * * * *"},
@@ -61,8 +62,8 @@ int parse_value(std::string_view word, const FieldRule& rule) {
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
     if (error == std::errc{} && end == word.data() + word.size() && word[0] != '-') {
         if (value < rule.min || value > rule.max) {
-            throw Bad{
-                fmt::format("{} is not a {}: {} to {} are.", value, rule.name, rule.min, rule.max)};
+            throw Bad{fmt::format("{} is not {} {}: {} to {} are.", value, rule.article, rule.name,
+                                  rule.min, rule.max)};
         }
         return value;
     }
@@ -72,7 +73,7 @@ int parse_value(std::string_view word, const FieldRule& rule) {
     });
     const auto at = lower.size() == 3 ? rule.names.find(lower + " ") : std::string_view::npos;
     if (at == std::string_view::npos || at % 4 != 0) {
-        throw Bad{fmt::format("\"{}\" is not a {}.", word, rule.name)};
+        throw Bad{fmt::format("\"{}\" is not {} {}.", word, rule.article, rule.name)};
     }
     return rule.min + static_cast<int>(at / 4);
 }

@@ -232,7 +232,10 @@ class IsalDecompressor final : public Decompressor {
     explicit IsalDecompressor(ByteSink sink)
         : sink_(std::move(sink)), output_(kBlock), state_(std::make_unique<inflate_state>()) {
         isal_inflate_init(state_.get());
-        state_->crc_flag = ISAL_GZIP;
+        // isal_inflate() itself would forget, between two calls, what it has read of a header
+        // (ISA-L 2.30): so the header is read by its own function, and only the trailer checked by
+        // it.
+        state_->crc_flag = ISAL_GZIP_NO_HDR_VER;
     }
 
     void feed(std::span<const std::byte> bytes) override {
@@ -246,7 +249,7 @@ class IsalDecompressor final : public Decompressor {
             do {
                 state_->next_out = output(output_);
                 state_->avail_out = kBlock;
-                const int result = isal_inflate(state_.get());
+                const int result = header_read_ ? isal_inflate(state_.get()) : read_header();
                 if (result != ISAL_DECOMP_OK && result != ISAL_END_INPUT) {
                     throw corrupt(reason(result));
                 }
@@ -269,6 +272,11 @@ class IsalDecompressor final : public Decompressor {
     }
 
   private:
+    int read_header() {
+        const int result = isal_read_gzip_header(state_.get(), &header_);
+        header_read_ = result == ISAL_DECOMP_OK;
+        return result;
+    }
     static std::string reason(int result) {
         switch (result) {
             case ISAL_INCORRECT_CHECKSUM:
@@ -285,6 +293,8 @@ class IsalDecompressor final : public Decompressor {
     ByteSink sink_;
     std::vector<std::byte> output_;
     std::unique_ptr<inflate_state> state_;
+    isal_gzip_header header_{};
+    bool header_read_ = false;
     bool ended_ = false;
 };
 

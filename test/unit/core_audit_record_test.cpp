@@ -194,5 +194,125 @@ TEST(AuditChain, ATornLineIsExplainedByTheNextRecordAlone) {
     EXPECT_FALSE(verify(lines[0] + torn + "\n" + lines[1]).sound());
 }
 
+// A line with the hash it ought to have, whatever stands in it.
+std::string hashed(const std::string& covered) {
+    return covered + ",\"hash\":\"" + sha256_hex(covered) + "\"}\n";
+}
+
+TEST(AuditChain, NumbersCountByOneFromOne) {
+    const auto first = [](std::uint64_t seq) {
+        AuditRecord record{
+            seq, "2026-01-18T12:00:00.000Z", "job", std::string(kZeroHash), "x", "{}", ""};
+        return format_audit_line(record);
+    };
+    EXPECT_TRUE(verify(first(1)).sound());
+    EXPECT_FALSE(verify(first(2)).sound());
+    for (const std::uint64_t seq : {std::uint64_t{1}, std::uint64_t{3}, ~std::uint64_t{0}}) {
+        auto lines = chain(1);
+        std::string why;
+        auto record =
+            *parse_audit_line(std::string_view(lines[0]).substr(0, lines[0].size() - 1), why);
+        record.seq = seq;
+        record.prev = record.hash;  // right, as its own hash will be
+        lines.push_back(format_audit_line(record));
+        const auto report = verify(joined(lines));
+        EXPECT_FALSE(report.sound()) << seq;
+        EXPECT_EQ(report.first_bad_seq, 2U);
+        EXPECT_EQ(report.first_bad_offset, lines[0].size());
+        EXPECT_NE(report.problem.find("follows 1"), std::string::npos) << report.problem;
+    }
+}
+
+// The grammar admits one text for a record, even to one who computes its hash.
+TEST(AuditRecord, OtherSpellingsAreRefused) {
+    const std::string zero(kZeroHash);
+    const auto good = [&] {
+        return R"({"seq":1,"time":"2026-01-18T12:00:00.000Z","origin":"job","prev":")" + zero +
+               R"(","event":"x_1","body":{})";
+    };
+    ASSERT_TRUE(verify(hashed(good())).sound());
+    struct Change {
+        std::string from, to;
+    };
+    for (const auto& [from, to] : std::vector<Change>{
+             {"{\"seq\":1", "{\"seq\":01"},
+             {"{\"seq\":1", "{\"seq\":0"},
+             {"{\"seq\":1", "{\"seq\":+1"},
+             {"{\"seq\":1", "{\"seq\":1.0"},
+             {"{\"seq\":1", "{\"seq\": 1"},
+             {"{\"seq\":1", "{\"seq\":\"1\""},
+             {"{\"seq\":1", "{\"seq\":18446744073709551617"},
+             {"{\"seq\":1", "{ \"seq\":1"},
+             {"{\"seq\":1", "[\"seq\":1"},
+             {"00.000Z", "00Z"},
+             {"00.000Z", "00.0000Z"},
+             {"01-18", "02-30"},
+             {"T12", " 12"},
+             {"\"job\"", "\"Job\""},
+             {"\"job\"", "\"\""},
+             {"\"job\"", "\"a234567890123456x\""},
+             {"\"job\"", "\"jo\\u0062\""},
+             {zero, zero.substr(1)},
+             {zero, zero + "0"},
+             {zero, "A" + zero.substr(1)},
+             {"x_1", ""},
+             {"x_1", std::string(49, 'x')},
+             {"x_1", "x-1"},
+             {"\"body\":{}", "\"body\":[]"},
+             {"\"body\":{}", "\"body\":{"},
+             {"\"body\":{}", "\"body\":"},
+             {"\"body\":{}", "\"more\":1,\"body\":{}"},
+             {"\"body\":{}", "\"body\":{\"\x7f\":1}"},
+             {"\"body\":{}", "\"body\":{\"a\":\t1}"},
+             {",\"event\":\"x_1\"", ""},
+             {"\"origin\"", "\"event\""},
+         }) {
+        std::string covered = good();
+        covered.replace(covered.find(from), from.size(), to);
+        const std::string line = hashed(covered);
+        std::string why;
+        EXPECT_FALSE(parse_audit_line(std::string_view(line).substr(0, line.size() - 1), why))
+            << line;
+        EXPECT_TRUE(why.ends_with('.')) << "no sentence: " << why;
+    }
+    const auto of_size = [&](std::size_t size) {
+        std::string covered = good();
+        covered.insert(covered.size() - 1, "\"a\":\"\"");
+        covered.insert(covered.size() - 2, size - hashed(covered).size(), 'x');
+        return hashed(covered);
+    };
+    ASSERT_EQ(of_size(kMaxAuditLine).size(), kMaxAuditLine);
+    EXPECT_TRUE(verify(of_size(kMaxAuditLine)).sound());
+    EXPECT_FALSE(verify(of_size(kMaxAuditLine + 1)).sound());
+}
+
+// What stands between two records, and the log_torn record that accounts for it.
+TEST(AuditChain, TornLinesInARowAreExplainedTogether) {
+    const auto lines = chain(2);
+    std::string why;
+    const auto first =
+        *parse_audit_line(std::string_view(lines[0]).substr(0, lines[0].size() - 1), why);
+    const auto after = [&](const std::string& torn, const char* event) {
+        AuditRecord record{2,     "2026-01-18T12:00:09.000Z",
+                           "job", first.hash,
+                           event, torn_body(lines[0].size(), torn.size(), sha256_hex(torn)),
+                           ""};
+        return verify(lines[0] + torn + "\n" + format_audit_line(record));
+    };
+    const std::string half = lines[1].substr(0, 50);
+    const std::string whole = lines[1].substr(0, lines[1].size() - 1);  // a record never ended
+    for (const std::string& torn : {half, half + "\n" + half, "\n" + half, half + "\n\n" + half,
+                                    std::string("\0\xff\r", 3), half + "\n" + whole.substr(1)}) {
+        const auto report = after(torn, "log_torn");
+        EXPECT_TRUE(report.sound()) << report.problem;
+        EXPECT_EQ(report.torn_lines, 1U);
+        EXPECT_EQ(report.head_seq, 2U);
+        const auto other = after(torn, "sweep");
+        EXPECT_FALSE(other.sound()) << "only log_torn explains";
+        EXPECT_EQ(other.first_bad_offset, lines[0].size());
+    }
+    EXPECT_FALSE(after(whole, "log_torn").sound()) << "a whole record is not torn";
+}
+
 }  // namespace
 }  // namespace immbackup

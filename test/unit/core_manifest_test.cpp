@@ -160,5 +160,130 @@ TEST(Manifest, HostileTexts) {
     EXPECT_EQ(changed("a member of the future", 1), "");
 }
 
+// Every number takes what its type holds, to the last one, and refuses the next.
+TEST(Manifest, NumbersHaveLimits) {
+    const std::string good = manifest_to_json(full());
+    struct Limit {
+        const char* pointer;
+        const char* name;
+        const char* most;
+        const char* more;
+        const char* least;
+        const char* less;
+    };
+    std::vector<Limit> limits{
+        {"/server/version_num", "server.version_num", "2147483647", "2147483648", "-2147483648",
+         "-2147483649"},
+        {"/database/connection_limit", "database.connection_limit", "2147483647", "2147483648",
+         "-2147483648", "-2147483649"},
+        {"/database/size", "database.size", "9223372036854775807", "9223372036854775808",
+         "-9223372036854775808", "-9223372036854775809"},
+    };
+    for (const auto& [pointer, name] : std::vector<std::pair<const char*, const char*>>{
+             {"/size", "size"},
+             {"/sql_size", "sql_size"},
+             {"/rows", "rows"},
+             {"/large_objects", "large_objects"},
+             {"/large_object_bytes", "large_object_bytes"},
+             {"/audit_seq", "audit_seq"},
+             {"/tables/0/rows", "tables.rows"},
+             {"/tables/0/bytes", "tables.bytes"}}) {
+        limits.push_back(
+            {pointer, name, "18446744073709551615", "18446744073709551616", "0", "-1"});
+    }
+    const auto with = [&](const char* pointer, const std::string& number) {
+        Json json = Json::parse(good);
+        json[Json::json_pointer(pointer)] = Json::parse(number);
+        return problem_of(json.dump());
+    };
+    for (const Limit& limit : limits) {
+        EXPECT_EQ(with(limit.pointer, limit.most), "") << limit.name;
+        EXPECT_EQ(with(limit.pointer, limit.least), "") << limit.name;
+        for (const std::string bad :
+             {limit.more, limit.less, "18446744073709551615.0", "1.5", "1e2", "\"1\"", "true"}) {
+            const std::string problem = with(limit.pointer, bad);
+            EXPECT_NE(problem.find('"' + std::string(limit.name) + '"'), std::string::npos)
+                << limit.name << " " << bad << ": " << problem;
+        }
+    }
+    EXPECT_NE(with("/format", "4294967297").find("\"format\""), std::string::npos);
+}
+
+TEST(Manifest, ElementsOfListsAreDemandedToo) {
+    const Json good = Json::parse(manifest_to_json(full()));
+    struct Bad {
+        const char* pointer;
+        Json value;
+        const char* name;
+    };
+    for (const auto& [pointer, value, name] :
+         std::vector<Bad>{{"/database/settings/0", 7, "database.settings"},
+                          {"/database/settings/0/role", nullptr, "database.settings.role"},
+                          {"/database/settings/1/setting", 1, "database.settings.setting"},
+                          {"/database/grants/0", nullptr, "database.grants"},
+                          {"/database/grants/0/grantee", 1, "database.grants.grantee"},
+                          {"/database/grants/1/privilege", true, "database.grants.privilege"},
+                          {"/database/grants/1/grantable", "yes", "database.grants.grantable"},
+                          {"/tables/0", "public.t", "tables"},
+                          {"/tables/1/name", 1, "tables.name"},
+                          {"/pg_dump_arguments/0", 1, "pg_dump_arguments"},
+                          {"/warnings/0", Json::object(), "warnings"}}) {
+        Json bad = good;
+        bad[Json::json_pointer(pointer)] = value;
+        const std::string problem = problem_of(bad.dump());
+        EXPECT_NE(problem.find('"' + std::string(name) + '"'), std::string::npos)
+            << pointer << ": " << problem;
+    }
+}
+
+TEST(Manifest, EveryMemberOfEveryListIsReadBack) {
+    const Manifest read = manifest_from_json(manifest_to_json(full()));
+    const Manifest want = full();
+    EXPECT_EQ(read.database.grants[1].grantee, want.database.grants[1].grantee);
+    EXPECT_EQ(read.database.grants[1].privilege, "TEMPORARY");
+    EXPECT_TRUE(read.database.grants[1].grantable);
+    EXPECT_EQ(read.database.settings[1].setting, "x=y");
+    EXPECT_EQ(read.tables[0].rows, 3U);
+    EXPECT_EQ(read.tables[0].bytes, 4U);
+    EXPECT_EQ(read.pg_dump_arguments, want.pg_dump_arguments);
+    EXPECT_EQ(read.warnings, want.warnings);
+    EXPECT_EQ(read.snapshot_after, want.snapshot_after);
+    EXPECT_EQ(read.snapshot_before, want.snapshot_before);
+    EXPECT_EQ(read.retain_until, want.retain_until);
+}
+
+// The sentence says that it is this limit that refuses.
+TEST(Manifest, BoundsOfDepthAndSize) {
+    const std::string good = manifest_to_json(full());
+    const std::string start = good.substr(0, good.rfind('}'));
+    const auto nested = [&](std::size_t depth) {
+        return start + ",\"x\":" + std::string(depth, '[') + std::string(depth, ']') + "}";
+    };
+    EXPECT_EQ(problem_of(nested(4)), "");
+    for (const std::size_t depth : {20U, 10'000U, 1'000'000U}) {
+        EXPECT_NE(problem_of(nested(depth)).find("nested too deeply"), std::string::npos) << depth;
+    }
+    EXPECT_NE(problem_of(std::string(1'000'000, '[')).find("nested too deeply"), std::string::npos);
+    EXPECT_EQ(problem_of(good + std::string(kMaxManifestSize - good.size(), ' ')), "");
+    EXPECT_NE(
+        problem_of(good + std::string(kMaxManifestSize - good.size() + 1, ' ')).find("larger"),
+        std::string::npos);
+}
+
+// However it is cut off or spoilt, it is a manifest or an Error, and never anything else.
+TEST(Manifest, EveryTruncationIsRefused) {
+    const std::string good = manifest_to_json(full());
+    for (std::size_t length = 0; length + 2 <= good.size(); ++length) {
+        ASSERT_NE(problem_of(good.substr(0, length)), "") << length;
+    }
+    for (std::size_t at = 0; at < good.size(); ++at) {
+        for (const char byte : {'"', '-', '\xff'}) {
+            std::string bad = good;
+            bad[at] = byte;
+            static_cast<void>(problem_of(bad));
+        }
+    }
+}
+
 }  // namespace
 }  // namespace immbackup

@@ -198,6 +198,7 @@ TEST(Schedule, DaylightSavingTime) {
     });
 }
 
+<<<<<<< HEAD
 TEST(Schedule, RefusedWithAReason) {
     for (const auto& [text, part] :
          std::vector<std::pair<const char*, const char*>>{{"", "empty"},
@@ -231,6 +232,95 @@ TEST(Schedule, RefusedWithAReason) {
     EXPECT_THROW(Schedule::parse("* * * * *", "Mars/Olympus"), Error);
     EXPECT_TRUE(timezone_problem("../../etc/passwd"));
     EXPECT_FALSE(timezone_problem("Asia/Kolkata"));
+=======
+TEST(Schedule, StrictlyAfterToTheMillisecond) {
+    const Time two = at("2026-01-18T02:00Z");
+    for (const auto& [text, period] :
+         {std::pair{"0 * * * *", 60min}, std::pair{"0 2 * * *", 24 * 60min}}) {
+        const Schedule schedule = Schedule::parse(text, "");
+        EXPECT_EQ(schedule.next_after(two - 1ms), two) << text;
+        EXPECT_EQ(schedule.next_after(two), two + period) << text;
+        EXPECT_EQ(schedule.next_after(two + 1ms), two + period) << text;
+    }
+}
+
+TEST(Schedule, RefusalsSayWhichFieldAndWhy) {
+    for (const auto& [text, reason] : std::vector<std::pair<const char*, const char*>>{
+             {"", "empty"},
+             {" ; ;", "empty"},
+             {"* * * *", "4 fields"},
+             {"* * * * * *", "6 fields"},
+             {"0 2 * * *; 0 3 * *", "4 fields"},
+             {"60 * * * *", "60 is not a minute"},
+             {"* 24 * * *", "24 is not an hour"},
+             {"* * 0 * *", "0 is not a day of month"},
+             {"* * 32 * *", "32 is not a day of month"},
+             {"* * * 0 *", "0 is not a month"},
+             {"* * * 13 *", "13 is not a month"},
+             {"* * * * 8", "8 is not a day of week"},
+             {"-1 * * * *", "not a minute"},
+             {"+1 * * * *", "not a minute"},
+             {"1.5 * * * *", "not a minute"},
+             {"99999999999999999999 * * * *", "not a minute"},
+             {"a * * * *", "not a minute"},
+             {"mon * * * *", "not a minute"},
+             {"? * * * *", "not a minute"},
+             {"* * L * *", "not a day of month"},
+             {"* * * jan-foo *", "\"foo\" is not a month"},
+             {"* * * * jan", "not a day of week"},
+             {"* * * * unm", "not a day of week"},
+             {"30-10 * * * *", "backwards"},
+             {"* * * * fri-mon", "backwards"},
+             {"1-2-3 * * * *", "not a minute"},
+             {"1--2 * * * *", "not a minute"},
+             {"1- * * * *", "not a minute"},
+             {"*-5 * * * *", "not a minute"},
+             {"*5 * * * *", "not a minute"},
+             {"/5 * * * *", "not a minute"},
+             {"5/10 * * * *", "needs a range"},
+             {"*/0 * * * *", "not a step"},
+             {"*/-5 * * * *", "not a step"},
+             {"*/60 * * * *", "not a step"},
+             {"*/ * * * *", "not a step"},
+             {"*/5/5 * * * *", "not a step"},
+             {"1,,2 * * * *", "empty element"},
+             {",1 * * * *", "empty element"},
+             {"1, * * * *", "empty element"},
+             {"0 0 31 2 *", "would never run"},
+             {"0 0 30,31 feb *", "would never run"},
+             {"0 0 31 2,4,6,9,11 *", "would never run"},
+             {"0 0 31 2 */2", "would never run"},
+             {"@reboot", "@reboot is not supported"},
+             {"0 0 * * *; @reboot", "@reboot is not supported"},
+             {"@sometimes", "@sometimes"},
+             {"@daily @daily", "2 fields"}}) {
+        try {
+            static_cast<void>(Schedule::parse(text, ""));
+            ADD_FAILURE() << "taken: " << text;
+        } catch (const Error& error) {
+            EXPECT_EQ(error.code(), ErrorCode::config);
+            EXPECT_NE(error.message().find(text), std::string::npos) << error.message();
+            EXPECT_NE(error.detail().find(reason), std::string::npos) << error.detail();
+            EXPECT_EQ(schedule_problem(text), error.detail());
+        }
+    }
+    EXPECT_FALSE(schedule_problem("*/59 */23 */31 */12 */7"));
+}
+
+TEST(Schedule, TimeZonesAreNamesOfTheDatabase) {
+    for (const char* good : {"", "UTC", "Asia/Kolkata", "America/Argentina/Buenos_Aires",
+                             "Etc/GMT+5", "America/Port-au-Prince"}) {
+        EXPECT_FALSE(timezone_problem(good)) << good;
+        EXPECT_TRUE(Schedule::parse("@daily", good).next_after(Time{})) << good;
+    }
+    for (const char* bad :
+         {"Mars/Olympus", "/etc/localtime", "/usr/share/zoneinfo/UTC", ":UTC", "../UTC",
+          "../../etc/passwd", "Europe/../UTC", "Europe//Vienna", "Europe", "Europe/",
+          "Asia/Kol kata", "CET-1CEST,M3.5.0,M10.5.0/3", "zone.tab", "+", "-"}) {
+        EXPECT_TRUE(timezone_problem(bad)) << bad;
+        EXPECT_THROW(static_cast<void>(Schedule::parse("@daily", bad)), Error) << bad;
+    }
+>>>>>>> main
 }
 
 // ------------------------------------------------------------------------------------ the walk

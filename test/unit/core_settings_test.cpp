@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 
 #include "core/dump_options.h"
@@ -18,33 +19,45 @@ struct Values {
     std::vector<std::string> bad;
 };
 
+const std::string kTooLong(8193, '*');
+const std::string kLong(8192, 'x');
+
 const std::vector<Values> kValues{
     {"schedule",
      {"* * * * *", "@daily", "0 2 * * 1-5; 0 3 * * sun", ""},
-     {"* * * *", "61 * * * *", "@reboot", "0 0 31 2 *"}},
+     {"* * * *", "61 * * * *", "@reboot", "0 0 31 2 *", "0\t* * * *", kTooLong}},
     {"timezone", {"", "UTC", "Europe/Vienna"}, {"Mars/Olympus", "/etc/localtime", ":x", "../UTC"}},
     {"catch_up", {"on", "off", "true", "no", "1", "0"}, {"", "maybe", "o"}},
     {"run_on", {"primary", "standby", "any", "ANY"}, {"", "both"}},
     {"on_event", {"", "/usr/bin/mail -s 'a b' root"}, {"mail root", "./x", "/bin/x 'open"}},
-    {"directory", {"/backups", "/srv/a b"}, {"", "backups", "./x", "/a\nb"}},
-    {"host", {"", "db", "/run/postgresql", "::1"}, {"a\tb"}},
-    {"port", {"", "1", "5432", "65535"}, {"0", "65536", "x", "-1", "5432 "}},
+    {"directory",
+     {"/backups", "/srv/a b"},
+     {"", "backups", "./x", "~/x", "/a\nb", "/\x7f", "/" + kLong}},
+    {"host", {"", "db", "/run/postgresql", "::1", kLong}, {"a\tb", "\x7f", kTooLong}},
+    {"port", {"", "1", "5432", "65535"}, {"0", "65536", "x", "-1", "+1", "5432 ", "5432,5433"}},
     {"username", {"", "backup", "größe"}, {"a\nb"}},
-    {"databases", {"", "app", "a, b", "\"odd,name\", c"}, {"a,,b", "\"open", "a b\""}},
-    {"password_file", {"", "/run/secrets/db"}, {"secrets/db"}},
+    {"databases",
+     {"", " ", "app", "a, b", "\"odd,name\", c", "a, A", "\"a\nb\"", std::string(63, 'a')},
+     {"a,,b", ",", "a,", "\"open", "a b\"", "a b", "\"\"", "a, a", "a, \"a\"",
+      std::string(64, 'a')}},
+    {"password_file", {"", "/run/secrets/db"}, {"secrets/db", "/a\nb"}},
     {"compression",
-     {"gzip:1", "gzip:9", "gzip:level=3", "6"},
-     {"", "gzip:0", "gzip:10", "lzma", "gzip:x", "none"}},
-    {"dump_globals", {"auto", "on", "off", "AUTO"}, {"", "maybe"}},
-    {"pg_dump_options", {"", "--no-owner", "-n 'a b'", "--exclude-table-data=log --jobs-like"}, {}},
+     {"gzip", "gzip:1", "gzip:9", "gzip:level=3", "6"},
+     {"", "0", "10", "-1", "gzip:0", "gzip:10", "gzip:level=0",
+      "gzip:", "gzip:level=", "gzip:1,long", "GZIP:1", "lzma", "gzip:x", "none", "zstd:3"}},
+    {"dump_globals", {"auto", "on", "off", "AUTO"}, {"", "maybe", "au", "on,off", "auto,on"}},
+    {"pg_dump_options",
+     {"", "--no-owner", "-n 'a b'", "--exclude-table-data=log"},
+     {"--jobs-like", "'open", "x\\", "-Fc"}},
     {"run_timeout",
-     {"0", "10", "10min", "2h", "1d"},
-     {"-1", "x", "1 fortnight", "31d", "99999999999999999999"}},
+     {"0", "10", "10 s", "10min", "2h", "30d", "2592000"},
+     {"", "-1", "x", "s", "1 fortnight", "1ms", "1m", "1.5h", "1e3", "1h30min", "31d", "2592001",
+      "-1d", "- 1", "99999999999999999999", "9223372036854775807d"}},
     {"stall_timeout", {"0", "600"}, {"-1"}},
     {"lock_wait_timeout", {"0", "5min"}, {"5 min ", "-1"}},
-    {"nice", {"0", "19"}, {"20", "-1", "5s", "1.5", ""}},
-    {"retention_days", {"-1", "7", "36500"}, {"-2", "36501", "x"}},
-    {"retention_hourly_days", {"-1", "2"}, {"-2", "x"}},
+    {"nice", {"0", "19"}, {"20", "-1", "5s", "1.5", "0x5", " 5", ""}},
+    {"retention_days", {"-1", "1", "7", "36500"}, {"-2", "0", "36501", "7d", "x"}},
+    {"retention_hourly_days", {"-1", "2"}, {"-2", "0", "x"}},
 };
 
 TEST(Settings, EveryValueIsTakenOrRefusedWithAReason) {
@@ -52,10 +65,6 @@ TEST(Settings, EveryValueIsTakenOrRefusedWithAReason) {
         const SettingDefinition* definition = find_setting(name);
         ASSERT_NE(definition, nullptr) << name;
         for (const auto& value : good) {
-            if (std::string(name) == "pg_dump_options" && value.ends_with("-like")) {
-                EXPECT_TRUE(setting_problem(*definition, value)) << value;
-                continue;
-            }
             EXPECT_EQ(setting_problem(*definition, value), std::nullopt) << name << " " << value;
         }
         for (const auto& value : bad) {
@@ -86,7 +95,7 @@ std::optional<EnvironmentValue> given(const char* setting,
     });
 }
 
-TEST(Settings, TheSeedsEnvironment) {
+TEST(Settings, TheEnvironment) {
     for (const auto& [variable, setting] : std::map<std::string, const char*>{
              {"BACKUP_SCHEDULE", "schedule"},
              {"BACKUP_TIMEZONE", "timezone"},
@@ -96,6 +105,13 @@ TEST(Settings, TheSeedsEnvironment) {
              {"DB_USER", "username"},
              {"DB_NAME", "databases"},
              {"DB_PASSWORD_FILE", "password_file"},
+             {"BACKUP_COMPRESSION", "compression"},
+             {"BACKUP_GLOBALS", "dump_globals"},
+             {"BACKUP_PG_DUMP_OPTIONS", "pg_dump_options"},
+             {"BACKUP_RUN_TIMEOUT", "run_timeout"},
+             {"BACKUP_STALL_TIMEOUT", "stall_timeout"},
+             {"BACKUP_LOCK_WAIT_TIMEOUT", "lock_wait_timeout"},
+             {"BACKUP_NICE", "nice"},
              {"BACKUP_RETENTION_DAYS", "retention_days"},
              {"BACKUP_RETENTION_HOURLY_DAYS", "retention_hourly_days"}}) {
         const auto value = given(setting, {{variable, "v"}});
@@ -103,6 +119,7 @@ TEST(Settings, TheSeedsEnvironment) {
         EXPECT_EQ(value->variable, variable);
         EXPECT_EQ(value->value, "v");
         EXPECT_FALSE(given(setting, {{variable, ""}})) << "empty is unset: " << variable;
+        EXPECT_FALSE(given(setting, {})) << variable;
     }
 }
 
@@ -115,6 +132,7 @@ TEST(Settings, TimeZoneOfTheEnvironment) {
          {"", ":/etc/localtime", "CET-1CEST,M3.5.0,M10.5.0/3", "/usr/share/zoneinfo/UTC"}) {
         EXPECT_FALSE(given("timezone", {{"TZ", none}})) << none;
     }
+    EXPECT_EQ(given("timezone", {{"TZ", "UTC"}, {"BACKUP_TIMEZONE", ""}})->variable, "TZ");
     // Who names BACKUP_TIMEZONE means it: it comes through, and is refused.
     EXPECT_EQ(given("timezone", {{"BACKUP_TIMEZONE", "Mars"}, {"TZ", "UTC"}})->value, "Mars");
 }
@@ -151,6 +169,66 @@ TEST(Settings, Resolved) {
     }
 }
 
+TEST(Settings, EveryValueArrivesInItsField) {
+    const Settings s = resolve_settings({{"schedule", "@daily"},
+                                         {"timezone", "Asia/Tokyo"},
+                                         {"directory", "/srv"},
+                                         {"host", "db"},
+                                         {"port", "5433"},
+                                         {"username", "anna"},
+                                         {"databases", "a"},
+                                         {"password_file", "/run/pw"},
+                                         {"compression", "gzip:level=9"},
+                                         {"dump_globals", "ON"},
+                                         {"pg_dump_options", "-n 'a b' --no-owner"},
+                                         {"run_timeout", "1min"},
+                                         {"stall_timeout", "2 h"},
+                                         {"lock_wait_timeout", "3d"},
+                                         {"nice", "19"},
+                                         {"retention_days", "30"},
+                                         {"retention_hourly_days", "4"}});
+    EXPECT_EQ(s.schedule, "@daily");
+    EXPECT_EQ(s.timezone, "Asia/Tokyo");
+    EXPECT_EQ(s.directory, "/srv");
+    EXPECT_EQ(s.host, "db");
+    EXPECT_EQ(s.port, "5433");
+    EXPECT_EQ(s.username, "anna");
+    EXPECT_EQ(s.databases, std::vector<std::string>{"a"});
+    EXPECT_EQ(s.password_file, "/run/pw");
+    EXPECT_EQ(s.compression.level, 9);
+    EXPECT_EQ(s.dump_globals, GlobalsMode::on);
+    EXPECT_TRUE(s.globals_wanted());
+    EXPECT_EQ(s.pg_dump_options, (std::vector<std::string>{"-n", "a b", "--no-owner"}));
+    EXPECT_EQ(s.run_timeout, 60);
+    EXPECT_EQ(s.stall_timeout, 2 * 3600);
+    EXPECT_EQ(s.lock_wait_timeout, 3 * 86400);
+    EXPECT_EQ(s.nice, 19);
+    EXPECT_EQ(s.retention_days, 30);
+    EXPECT_EQ(s.retention_hourly_days, 4);
+    const Settings defaults = resolve_settings({});
+    EXPECT_EQ(defaults.schedule, "0 * * * *");
+    EXPECT_EQ(defaults.directory, "/backups");
+    EXPECT_TRUE(defaults.databases.empty());
+    EXPECT_EQ(defaults.compression.level, 1);
+    EXPECT_EQ(defaults.stall_timeout, 600);
+    EXPECT_EQ(defaults.retention_days, -1);
+    EXPECT_FALSE(resolve_settings({{"dump_globals", "off"}}).globals_wanted());
+    for (const auto& [text, level] : {std::pair{"gzip", 1}, {"gzip:4", 4}, {"7", 7}}) {
+        EXPECT_EQ(resolve_settings({{"compression", text}}).compression.level, level) << text;
+    }
+}
+
+TEST(Settings, BooleansAsPostgreSqlTakesThem) {
+    const SettingDefinition d{"b", SettingType::boolean,   "on",  0,  0, "", "",
+                              "",  SettingContext::sighup, false, "", ""};
+    for (const char* good : {"on", "off", "of", "t", "TRUE", "fal", "y", "no", "1", "0"}) {
+        EXPECT_FALSE(setting_problem(d, good)) << good;
+    }
+    for (const char* bad : {"", "o", "2", "onn", "wahr", " on"}) {
+        EXPECT_TRUE(setting_problem(d, bad)) << bad;
+    }
+}
+
 TEST(Settings, RetentionFallsBack) {
     const auto days = [](const char* all, const char* hourly) {
         return resolve_settings({{"retention_days", all}, {"retention_hourly_days", hourly}})
@@ -159,6 +237,7 @@ TEST(Settings, RetentionFallsBack) {
     EXPECT_EQ(days("-1", "-1"), 2);
     EXPECT_EQ(days("9", "-1"), 9);
     EXPECT_EQ(days("9", "3"), 3);
+    EXPECT_EQ(days("-1", "3"), 3);
 }
 
 TEST(Arguments, AsAShellWouldButWithoutOne) {
@@ -170,6 +249,9 @@ TEST(Arguments, AsAShellWouldButWithoutOne) {
         {"$HOME `id` $(id) * ~ ; | &",
          std::vector<std::string>{"$HOME", "`id`", "$(id)", "*", "~", ";", "|", "&"}},
         {"\"a\\\"b\" ''", std::vector<std::string>{"a\"b", ""}},
+        {R"("a\b\\c\$" 'd\e')", std::vector<std::string>{R"(a\b\c\$)", R"(d\e)"}},
+        {"a''b\"\"c", std::vector<std::string>{"abc"}},
+        {"a\tb\nc\rd", std::vector<std::string>{"a", "b", "c", "d"}},
         {"'open", std::nullopt},
         {"\"open", std::nullopt},
         {"end\\", std::nullopt},
@@ -179,11 +261,42 @@ TEST(Arguments, AsAShellWouldButWithoutOne) {
     }
 }
 
+TEST(Names, AsPostgreSqlsListsButWithCaseKept) {
+    using Names = std::vector<std::string>;
+    const std::map<std::string, std::optional<Names>> cases{
+        {"", Names{}},
+        {" \t\n", Names{}},
+        {"app", Names{"app"}},
+        {" App , b\t,\nc ", Names{"App", "b", "c"}},
+        {"\"odd,name\" , \"say \"\"hi\"\"\"", Names{"odd,name", "say \"hi\""}},
+        {"\" a \"", Names{" a "}},
+        {"gr\xc3\xb6\xc3\x9f"
+         "e",
+         Names{"gr\xc3\xb6\xc3\x9f"
+               "e"}},
+        {"$(id);x", Names{"$(id);x"}},
+        {",", std::nullopt},
+        {"a,", std::nullopt},
+        {",a", std::nullopt},
+        {"a,,b", std::nullopt},
+        {"a b", std::nullopt},
+        {"\"\"", std::nullopt},
+        {"\"a", std::nullopt},
+        {"\"a\"\"", std::nullopt},
+        {"\"a\"b", std::nullopt},
+        {"a\"b\"", std::nullopt},
+    };
+    for (const auto& [text, want] : cases) {
+        EXPECT_EQ(split_names(text), want) << text;
+    }
+}
+
 TEST(DumpOptions, WhatWouldBreakTheDumpIsRefused) {
     const SettingDefinition& definition = *find_setting("pg_dump_options");
     for (const char* good :
          {"-n public -N x", "--exclude-table-data='log \"x\"'", "--exclude-table log",
-          "-T log -T 'a b'", "--no-comments", "--inserts --rows-per-insert=100"}) {
+          "-T log -T 'a b'", "--no-comments", "--inserts --rows-per-insert=100", "-n -Fc",
+          "--schema --file=x", "-nFc", "-t=x"}) {
         EXPECT_EQ(setting_problem(definition, good), std::nullopt) << good;
     }
     for (const char* bad : {"-Fc",
@@ -208,11 +321,33 @@ TEST(DumpOptions, WhatWouldBreakTheDumpIsRefused) {
                             "-nx -Fc",
                             "--lock-wait-timeout=1",
                             "--nonsense",
+                            "--no-owne",
+                            "--n=x",
+                            "--n x",
+                            "--no-owner=x",
+                            "--=x",
+                            "-",
+                            "''",
+                            "-Ox",
+                            "-OFc",
+                            "-OC",
+                            "--no-owner -v",
+                            "--if-exists",
+                            "-w",
+                            "-p 5",
+                            "--no-password",
+                            "--role",
+                            "--create",
                             "'open",
                             "-n",
                             "--schema"}) {
         EXPECT_TRUE(setting_problem(definition, bad)) << bad;
     }
+    // The reason names the option, but no value that follows it.
+    EXPECT_NE(setting_problem(definition, "-n x --file=/tmp/x")->find("--file "),
+              std::string::npos);
+    EXPECT_NE(setting_problem(definition, "-Fc")->find("-F "), std::string::npos);
+    EXPECT_NE(setting_problem(definition, "-OC")->find("\"-OC\""), std::string::npos);
 }
 
 }  // namespace

@@ -220,7 +220,10 @@ TEST(Spawn, SignalsAreDefaultExceptSigpipe) {
             return std::stoull(out.substr(out.find(name) + name.size()), nullptr, 16);
         };
         EXPECT_EQ(mask_of("\nSigBlk:"), 0U);
-        EXPECT_EQ(mask_of("\nSigIgn:"), 1ULL << (SIGPIPE - 1));
+        // The C library keeps the first two real-time signals to itself; nobody else can reset
+        // them.
+        const auto kept = 3ULL << (32 - 1);
+        EXPECT_EQ(mask_of("\nSigIgn:") & ~kept, 1ULL << (SIGPIPE - 1));
     })));
 }
 

@@ -1,0 +1,374 @@
+// The catalog: what each event does to it, that nothing in a log can make it throw, and that its
+// checkpoint is read back as what it was or not at all.
+#include "core/catalog.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "core/events.h"
+
+namespace immbackup {
+namespace {
+
+const std::string kSha(64, 'a');
+
+// A catalog with the log it was folded from.
+struct Log {
+    Catalog catalog;
+    std::vector<std::string> lines;
+
+    Log& add(const char* event, const std::string& body) {
+        const auto seq = catalog.head_seq + 1;
+        AuditRecord record{seq,   fmt::format("2026-01-18T12:00:{:02}.000Z", seq),
+                           "job", catalog.head_hash,
+                           event, body,
+                           ""};
+        lines.push_back(format_audit_line(record));
+        return line(lines.back());
+    }
+    Log& line(const std::string& text) {
+        catalog.apply_line(std::string_view(text).substr(0, text.size() - 1), text.size());
+        return *this;
+    }
+};
+
+std::string sealed(const std::string& stem, const std::string& run, const std::string& more = "") {
+    return fmt::format(
+        R"({{"artifact":"{}","run":"{}","database":"shop","tier":"hourly","taken":"T","size":100,)"
+        R"("retain_until":"R","sql_size":1000,"rows":7,"sha256":"{}","seal":"readonly"{}}})",
+        stem, run, kSha, more);
+}
+
+std::string of_run(const std::string& run, const std::string& more = "") {
+    return fmt::format(R"({{"run":"{}"{}}})", run, more);
+}
+
+const std::string kError =
+    R"(,"error":{"code":"dump","message":"pg_dump failed","detail":"D.","hint":"H"})";
+
+// Every event, so that no member of the catalog is empty.
+Log full_log() {
+    Log log;
+    log.add(event::kInstanceCreated, R"({"instance":"11111111-2222-3333-4444-555555555555"})")
+        .add(event::kSettingsChanged, R"({"settings":{"host":"","databases":"\u00fc \"x\""}})")
+        .add(event::kRunRequested,
+             of_run("20260118T120000Z", R"(,"trigger":"manual","actor":"anna \u00e9")"))
+        .add(event::kRunStarted, of_run("20260118T120000Z"))
+        .add(event::kArtifactSealed, sealed("20260118T120000Z.shop", "20260118T120000Z"))
+        .add(event::kArtifactSealed,
+             sealed("20260118T120000Z.globals", "20260118T120000Z", R"(,"globals":true)"))
+        .add(event::kRunFinished, of_run("20260118T120000Z"))
+        .add(event::kArtifactVerified, R"({"artifact":"20260118T120000Z.shop","result":"good"})")
+        .add(event::kRunRequested, of_run("20260118T130000Z"))
+        .add(event::kRunFailed, of_run("20260118T130000Z", kError))
+        .add(event::kRunRequested, of_run("20260118T140000Z"))
+        .line("no record\n");
+    return log;
+}
+
+TEST(Catalog, ARunFromItsRequestToItsEnd) {
+    Log log;
+    const std::string id = "20260118T120000Z";
+    const RunEntry& run = log.catalog.runs[id];
+    log.add(event::kRunRequested, of_run(id, R"(,"trigger":"cli","actor":"anna")"));
+    EXPECT_EQ(run.state, "requested");
+    EXPECT_EQ(run.trigger, "cli");
+    EXPECT_EQ(run.actor, "anna");
+    EXPECT_EQ(run.requested, "2026-01-18T12:00:01.000Z");
+    EXPECT_TRUE(run.open());
+    log.add(event::kRunStarted, of_run(id));
+    EXPECT_EQ(run.state, "running");
+    EXPECT_EQ(run.started, "2026-01-18T12:00:02.000Z");
+    EXPECT_TRUE(run.open());
+    log.add(event::kArtifactSealed, sealed(id + ".a", id));
+    log.add(event::kArtifactSealed, sealed(id + ".b", id));
+    log.add(event::kArtifactSealed, sealed(id + ".b", id));  // told twice, there once
+    EXPECT_EQ(run.artifacts, 2U);
+    EXPECT_EQ(run.bytes, 200U);
+    log.add(event::kRunFinished, of_run(id));
+    EXPECT_EQ(run.state, "good");
+    EXPECT_EQ(run.finished, "2026-01-18T12:00:06.000Z");
+    EXPECT_FALSE(run.open());
+    EXPECT_FALSE(run.error);
+    EXPECT_EQ(log.catalog.last_run, id);
+    EXPECT_EQ(log.catalog.last_success, run.finished);
+    EXPECT_EQ(log.catalog.last_success_run, id);
+    EXPECT_FALSE(log.catalog.last_error);
+    EXPECT_EQ(log.catalog.bad_lines, 0U);
+    EXPECT_EQ(log.catalog.head_seq, 6U);
+}
+
+TEST(Catalog, RunsThatEndBadly) {
+    for (const auto& [event, state] :
+         {std::pair{event::kRunFailed, "failed"}, std::pair{event::kRunCancelled, "cancelled"}}) {
+        Log log;
+        log.add(event::kRunRequested, of_run("20260118T120000Z"))
+            .add(event::kRunFinished, of_run("20260118T120000Z"))
+            .add(event::kRunRequested, of_run("20260118T130000Z"))
+            .add(event, of_run("20260118T130000Z", kError));
+        const RunEntry& run = log.catalog.runs.at("20260118T130000Z");
+        EXPECT_EQ(run.state, state);
+        EXPECT_FALSE(run.open());
+        ASSERT_TRUE(run.error);
+        EXPECT_EQ(run.error->code, "dump");
+        ASSERT_TRUE(log.catalog.last_error);
+        EXPECT_EQ(log.catalog.last_error->message, "pg_dump failed");
+        EXPECT_EQ(log.catalog.last_error->detail, "D.");
+        EXPECT_EQ(log.catalog.last_error->hint, "H");
+        EXPECT_EQ(log.catalog.last_error_run, "20260118T130000Z");
+        // What was good stays told.
+        EXPECT_EQ(log.catalog.last_success_run, "20260118T120000Z");
+        EXPECT_EQ(log.catalog.last_success, "2026-01-18T12:00:02.000Z");
+    }
+}
+
+TEST(Catalog, AnArtifactAndWhatVerificationsFind) {
+    Log log;
+    log.add(event::kArtifactSealed, sealed("20260118T120000Z.shop", "20260118T120000Z"));
+    const ArtifactEntry& entry = log.catalog.artifacts.at("20260118T120000Z.shop");
+    EXPECT_EQ(entry.run, "20260118T120000Z");
+    EXPECT_EQ(entry.database, "shop");
+    EXPECT_FALSE(entry.globals);
+    EXPECT_EQ(entry.tier, "hourly");
+    EXPECT_EQ(entry.taken, "T");
+    EXPECT_EQ(entry.retain_until, "R");
+    EXPECT_EQ(entry.size, 100U);
+    EXPECT_EQ(entry.sql_size, 1000U);
+    EXPECT_EQ(entry.rows, 7U);
+    EXPECT_EQ(entry.sha256, kSha);
+    EXPECT_EQ(entry.seal, "readonly");
+    EXPECT_EQ(entry.state, "good");
+    EXPECT_EQ(entry.verified, "");
+    EXPECT_EQ(entry.seq, 1U);
+    EXPECT_EQ(log.catalog.runs.at("20260118T120000Z").state, "running");
+
+    const auto verified = [&](const char* result) {
+        log.add(event::kArtifactVerified,
+                fmt::format(R"({{"artifact":"20260118T120000Z.shop","result":"{}"}})", result));
+        return entry.state + " " + entry.verified;
+    };
+    EXPECT_EQ(verified("good"), "good 2026-01-18T12:00:02.000Z");
+    EXPECT_EQ(verified("nonsense"), "good 2026-01-18T12:00:02.000Z");
+    EXPECT_EQ(verified("missing"), "missing ");
+    EXPECT_EQ(verified("corrupt"), "corrupt ");
+    EXPECT_EQ(verified("good"), "good 2026-01-18T12:00:06.000Z");
+    log.add(event::kArtifactVerified, R"({"artifact":"20260118T120000Z.x","result":"good"})");
+    EXPECT_EQ(log.catalog.artifacts.size(), 1U);
+}
+
+TEST(Catalog, SettingsAreTheLastRecordedOnes) {
+    Log log;
+    log.add(event::kSettingsChanged, R"({"settings":{"host":"a","port":"1","nice":5}})")
+        .add(event::kSettingsChanged, R"({"settings":{"host":"b"}})");
+    EXPECT_EQ(log.catalog.settings.size(), 1U);
+    EXPECT_EQ(log.catalog.settings["host"], "b");
+    log.add(event::kSettingsChanged, R"({"settings":["host"]})").add(event::kSettingsChanged, "{}");
+    EXPECT_EQ(log.catalog.settings["host"], "b");
+}
+
+TEST(Catalog, TheGreatestRunIdIsKept) {
+    Log log;
+    log.add(event::kRunRequested, of_run("20260118T130000Z"))
+        .add(event::kRunRequested, of_run("20260118T120000Z"));
+    EXPECT_EQ(log.catalog.last_run, "20260118T130000Z");
+}
+
+// What cannot be used is passed over or counted, and never adds a run or an artifact.
+TEST(Catalog, HostileBodies) {
+    const std::string deep(100'000, '[');
+    const std::string deep_good = deep + std::string(deep.size(), ']');
+    struct Case {
+        const char* event;
+        std::string body;
+        std::uint64_t bad_lines;
+    };
+    for (const auto& [event, body, bad_lines] : std::vector<Case>{
+             {event::kRunRequested, "{}", 0},
+             {event::kRunRequested, R"({"run":5})", 0},
+             {event::kRunRequested, R"({"run":"../../etc"})", 0},
+             {event::kRunRequested, R"({"run":["20260118T120000Z"]})", 0},
+             {event::kRunFinished, R"({"run":"20261318T120000Z"})", 0},
+             {event::kRunFailed, R"({"run":null,"error":7})", 0},
+             {event::kArtifactSealed, "{}", 1},
+             {event::kArtifactSealed, sealed("../x", "20260118T120000Z"), 1},
+             {event::kArtifactSealed, sealed("20260118T120000Z.a/b", "20260118T120000Z"), 1},
+             {event::kArtifactSealed,
+              R"({"artifact":"20260118T120000Z.a","run":"20260118T120000Z","sha256":"00"})", 1},
+             {event::kArtifactVerified, R"({"artifact":[],"result":{}})", 0},
+             {event::kSettingsChanged, R"({"settings":null})", 0},
+             {event::kInstanceCreated, R"({"instance":[]})", 0},
+             {"event_of_the_future", R"({"run":"20260118T120000Z"})", 0},
+             {event::kRunStarted, "{not json}", 1},
+             {event::kRunStarted, R"({"run":"20260118T120000Z"}})", 1},
+             {event::kRunStarted, R"({"run":"\ud800"})", 1},
+             {event::kRunStarted, R"({"run":"20260118T120000Z","pid":1e999})", 1},
+             {event::kRunStarted, R"({"run":"20260118T120000Z","x":)" + deep + "}", 1},
+             {event::kRunStarted, R"({"run":"20260118T120000Z","x":)" + deep_good + "}", 1},
+         }) {
+        Log log;
+        const std::string text = log.add(event, body).lines.back();
+        EXPECT_EQ(log.catalog.bad_lines, bad_lines) << event << " " << body.substr(0, 80);
+        EXPECT_TRUE(log.catalog.runs.empty()) << body.substr(0, 80);
+        EXPECT_TRUE(log.catalog.artifacts.empty()) << body.substr(0, 80);
+        // The record is part of the chain all the same.
+        EXPECT_EQ(log.catalog.head_seq, 1U);
+        EXPECT_EQ(log.catalog.offset, text.size());
+        EXPECT_TRUE(catalog_from_checkpoint(catalog_to_checkpoint(log.catalog)));
+    }
+}
+
+TEST(Catalog, NumbersThatAreNoneAreZero) {
+    for (const char* size : {"-1", "1.5", "true", "\"7\"", "null", "18446744073709551616", "{}"}) {
+        Log log;
+        log.add(event::kArtifactSealed,
+                fmt::format(R"({{"artifact":"20260118T120000Z.a","sha256":"{}","size":{}}})", kSha,
+                            size));
+        ASSERT_EQ(log.catalog.artifacts.size(), 1U) << size;
+        EXPECT_EQ(log.catalog.artifacts.begin()->second.size, 0U) << size;
+    }
+}
+
+TEST(Catalog, LinesThatAreNoRecordsAreCounted) {
+    Log log;
+    log.add(event::kRunRequested, of_run("20260118T120000Z"));
+    const auto seq = log.catalog.head_seq;
+    const auto offset = log.catalog.offset;
+    std::string changed = log.lines[0];
+    changed[20] = static_cast<char>(changed[20] ^ 1);
+    std::uint64_t bytes = 0;
+    for (const std::string& text : {std::string("\n"), std::string("{}\n"), changed,
+                                    std::string("\xff\xfe\n"), std::string(1'000'000, '[')}) {
+        log.line(text);
+        bytes += text.size();
+    }
+    EXPECT_EQ(log.catalog.bad_lines, 5U);
+    EXPECT_EQ(log.catalog.head_seq, seq);
+    EXPECT_EQ(log.catalog.offset, offset + bytes);
+}
+
+TEST(CatalogCheckpoint, RoundTrip) {
+    const Catalog catalog = full_log().catalog;
+    ASSERT_EQ(catalog.runs.size(), 3U);
+    ASSERT_EQ(catalog.artifacts.size(), 2U);
+    const std::string text = catalog_to_checkpoint(catalog);
+    const auto read = catalog_from_checkpoint(text);
+    ASSERT_TRUE(read);
+    EXPECT_EQ(catalog_to_checkpoint(*read), text);
+    EXPECT_EQ(read->instance, "11111111-2222-3333-4444-555555555555");
+    EXPECT_EQ(read->offset, catalog.offset);
+    EXPECT_EQ(read->head_seq, 11U);
+    EXPECT_EQ(read->head_hash, catalog.head_hash);
+    EXPECT_EQ(read->bad_lines, 1U);
+    EXPECT_EQ(read->last_run, "20260118T140000Z");
+    EXPECT_EQ(read->last_success, catalog.last_success);
+    EXPECT_EQ(read->last_success_run, "20260118T120000Z");
+    EXPECT_EQ(read->last_error->detail, "D.");
+    EXPECT_EQ(read->last_error_run, "20260118T130000Z");
+    EXPECT_EQ(read->settings, catalog.settings);
+    EXPECT_EQ(read->settings.at("databases"), "\xc3\xbc \"x\"");
+    EXPECT_EQ(read->runs.at("20260118T120000Z").actor, "anna \xc3\xa9");
+    EXPECT_FALSE(read->runs.at("20260118T120000Z").error);
+    EXPECT_TRUE(read->runs.at("20260118T140000Z").open());
+    EXPECT_TRUE(read->artifacts.at("20260118T120000Z.globals").globals);
+    EXPECT_NE(read->artifacts.at("20260118T120000Z.shop").verified, "");
+    EXPECT_TRUE(catalog_from_checkpoint(catalog_to_checkpoint(Catalog{})));
+}
+
+// Wherever the log was cut, checkpoint and tail give what the whole log gives.
+TEST(CatalogCheckpoint, FoldGoesOnFromIt) {
+    const Log whole = full_log();
+    for (std::size_t cut = 0; cut <= whole.lines.size(); ++cut) {
+        Log part;
+        for (std::size_t i = 0; i < whole.lines.size(); ++i) {
+            if (i == cut) {
+                part.catalog = catalog_from_checkpoint(catalog_to_checkpoint(part.catalog)).value();
+            }
+            part.line(whole.lines[i]);
+        }
+        part.line("no record\n");
+        EXPECT_EQ(catalog_to_checkpoint(part.catalog), catalog_to_checkpoint(whole.catalog)) << cut;
+    }
+}
+
+// Offset, number and hash of the head are compared with the log by whoever loads the checkpoint;
+// the digest covers everything else.
+TEST(CatalogCheckpoint, EveryChangedByteIsRefusedOrNamesAnotherHead) {
+    const Catalog catalog = full_log().catalog;
+    const std::string text = catalog_to_checkpoint(catalog);
+    const auto head_begin = std::string_view("immbackup-catalog 1 ").size();
+    const auto head_end = text.find(catalog.head_hash) + 64;
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        for (unsigned bit = 1; bit <= 128; bit *= 2) {
+            std::string changed = text;
+            changed[at] = static_cast<char>(static_cast<unsigned char>(changed[at]) ^ bit);
+            auto read = catalog_from_checkpoint(changed);
+            if (at < head_begin || at >= head_end) {
+                ASSERT_FALSE(read) << "byte " << at << " flipped by " << bit;
+            } else if (read) {
+                ASSERT_TRUE(read->offset != catalog.offset || read->head_seq != catalog.head_seq ||
+                            read->head_hash != catalog.head_hash)
+                    << "byte " << at << " flipped by " << bit;
+                read->offset = catalog.offset;
+                read->head_seq = catalog.head_seq;
+                read->head_hash = catalog.head_hash;
+                ASSERT_EQ(catalog_to_checkpoint(*read), text);
+            }
+        }
+    }
+}
+
+TEST(CatalogCheckpoint, EveryTruncationAndEveryAdditionIsRefused) {
+    const std::string text = catalog_to_checkpoint(full_log().catalog);
+    for (std::size_t length = 0; length < text.size(); ++length) {
+        ASSERT_FALSE(catalog_from_checkpoint(std::string_view(text).substr(0, length))) << length;
+    }
+    for (const char* more : {"\n", " ", "x", "{}"}) {
+        EXPECT_FALSE(catalog_from_checkpoint(text + more)) << more;
+        EXPECT_FALSE(catalog_from_checkpoint(more + text)) << more;
+    }
+}
+
+// With a right digest: whoever can write the file can compute one.
+TEST(CatalogCheckpoint, HostileTexts) {
+    const std::string zero(kZeroHash);
+    const auto with = [&](const std::string& rest, const std::string& head) {
+        return catalog_from_checkpoint("immbackup-catalog " + head + " " + sha256_hex(rest) + "\n" +
+                                       rest);
+    };
+    const std::string empty = R"({"runs":[],"artifacts":[]})";
+    ASSERT_TRUE(with(empty, "1 0 0 " + zero));
+    for (const std::string& head :
+         {"2 0 0 " + zero, "1 -1 0 " + zero, "1 x 0 " + zero, "1 0x1 0 " + zero,
+          "1 18446744073709551616 0 " + zero, "1 0 1.5 " + zero, "1 0 " + zero, "1 0 0  " + zero,
+          "1  0 0 " + zero, "1 0 0 0 " + zero, "1 0 0 " + std::string(64, 'A'),
+          "1 0 0 " + zero + "0", std::string("1 0 0 ")}) {
+        EXPECT_FALSE(with(empty, head)) << head;
+    }
+    const std::string deep(1'000'000, '[');
+    for (const std::string& rest :
+         {std::string(), std::string("null"), std::string("[]"), std::string("{}"),
+          std::string(R"({"runs":[]})"), std::string(R"({"runs":{},"artifacts":[]})"),
+          std::string(R"({"runs":[],"artifacts":null})"),
+          std::string(R"({"runs":[7],"artifacts":[]})"),
+          std::string(R"({"runs":[{}],"artifacts":[]})"),
+          std::string(R"({"runs":[{"run":"x"}],"artifacts":[]})"),
+          std::string(R"({"runs":[],"artifacts":[{"artifact":"../x"}]})"),
+          std::string(R"({"runs":[],"artifacts":[null]})"), empty + empty, deep,
+          R"({"runs":[],"artifacts":[],"x":)" + deep + "}",
+          R"({"runs":[],"artifacts":[],"x":)" + deep + std::string(deep.size(), ']') + "}"}) {
+        EXPECT_FALSE(with(rest, "1 0 0 " + zero)) << rest.substr(0, 80);
+    }
+    const auto odd = with(R"({"runs":[{"run":"20260118T120000Z","bytes":-1,"error":[]}],)"
+                          R"("artifacts":[],"instance":7,"settings":[],"bad_lines":"x"})",
+                          "1 0 0 " + zero);
+    ASSERT_TRUE(odd);
+    EXPECT_EQ(odd->runs.at("20260118T120000Z").bytes, 0U);
+    EXPECT_EQ(odd->instance, "");
+    EXPECT_EQ(odd->bad_lines, 0U);
+}
+
+}  // namespace
+}  // namespace immbackup
