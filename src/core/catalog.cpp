@@ -267,7 +267,7 @@ Json parse_bounded(std::string_view content) {
     }
 }
 
-constexpr std::string_view kCheckpointMagic = "immbackup-catalog 2 ";
+constexpr std::string_view kCheckpointMagic = "immbackup-catalog 1 ";
 
 }  // namespace
 

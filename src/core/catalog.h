@@ -88,7 +88,7 @@ struct Catalog {
     void apply(const AuditRecord& record);
 };
 
-// Checkpoint text: a first line "immbackup-catalog 2 <offset> <seq> <head hash> <sha256 of the
+// Checkpoint text: a first line "immbackup-catalog 1 <offset> <seq> <head hash> <sha256 of the
 // rest>", then one JSON object. from_checkpoint returns nothing for anything that is not exactly
 // that, larger than kMaxCheckpoint, or of another format number: then the log is folded from its
 // beginning.

@@ -154,27 +154,29 @@ std::string job_request_to_json(const JobRequest& request) {
     for (const auto& record : request.records) {
         records.push_back({{"event", record.event}, {"body", record.body}});
     }
-    const Json json{{"protocol", request.protocol},
-                    {"version", request.version},
-                    {"job", request.job},
-                    {"settings", request.settings},
-                    {"bindir", request.bindir},
-                    {"server_version_num", request.server_version_num},
-                    {"trigger", request.trigger},
-                    {"actor", request.actor},
-                    {"databases", request.databases},
-                    {"records", std::move(records)},
-                    {"settings_diff", request.settings_diff},
-                    {"settings_at", request.settings_at},
-                    {"recover", request.recover},
-                    {"recover_reason", request.recover_reason},
-                    {"due", request.due ? Json(format_time(*request.due)) : Json(nullptr)},
-                    {"missed", missed_to_json(request.missed)},
-                    {"record_promise", request.record_promise},
-                    {"active", request.active},
-                    {"find_missed", request.find_missed},
-                    {"missed_reason", request.missed_reason},
-                    {"notification", request.notification}};
+    Json json{{"protocol", request.protocol},
+              {"version", request.version},
+              {"job", request.job},
+              {"settings", request.settings},
+              {"bindir", request.bindir},
+              {"server_version_num", request.server_version_num},
+              {"trigger", request.trigger},
+              {"actor", request.actor},
+              {"databases", request.databases},
+              {"records", std::move(records)},
+              {"settings_diff", request.settings_diff},
+              {"settings_at", request.settings_at},
+              {"recover", request.recover},
+              {"recover_reason", request.recover_reason},
+              {"missed", missed_to_json(request.missed)},
+              {"record_promise", request.record_promise},
+              {"active", request.active},
+              {"find_missed", request.find_missed},
+              {"missed_reason", request.missed_reason},
+              {"notification", request.notification}};
+    if (request.due) {
+        json["due"] = format_time(*request.due);
+    }
     return json.dump(-1, ' ', true, Json::error_handler_t::replace) + "\n";
 }
 
@@ -206,7 +208,7 @@ JobRequest job_request_from_json(std::string_view text) {
     read(json, "settings_at", out.settings_at);
     read(json, "recover", out.recover);
     read(json, "recover_reason", out.recover_reason);
-    if (const auto due = json.find("due"); due != json.end() && !due->is_null()) {
+    if (const auto due = json.find("due"); due != json.end()) {
         out.due = time_from(*due, "due");
     }
     if (const auto missed = json.find("missed"); missed != json.end()) {

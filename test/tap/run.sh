@@ -29,15 +29,11 @@ trap 'exit 143' TERM
 mkdir "$work/tap" "$work/out" "$work/tmp"
 cp "$here"/*.t "$work/tap/"
 cp -R "$here/../lib" "$here/../data" "$work/"
-<<<<<<< HEAD
 cc -shared -fPIC -O2 -Wall -Wextra -Werror -o "$work/moved_clock.so" "$here/../clock/moved_clock.c"
-[ $# -gt 0 ] || set -- $(cd "$here" && ls -- *.t)
-=======
 if [ $# = 0 ]; then
     cd "$here"
     set -- *.t
 fi
->>>>>>> main
 set -- prove -v --norc -I "$work/lib" -I "$pgxs/src/test/perl" "$@"
 set -- env "TESTDIR=$work/out" "TESTDATADIR=$work/out" "TMPDIR=$work/tmp" "PATH=$bin:$PATH" "MOVED_CLOCK_LIBRARY=$work/moved_clock.so" "PG_REGRESS=$pgxs/src/test/regress/pg_regress" \
     "HOME=$work" LC_ALL=C.UTF-8 "$@"

@@ -54,8 +54,11 @@ Log full_log() {
     Log log;
     log.add(event::kInstanceCreated, R"({"instance":"11111111-2222-3333-4444-555555555555"})")
         .add(event::kSettingsChanged, R"({"settings":{"host":"","databases":"\u00fc \"x\""}})")
+        .add(event::kScheduleChanged, R"({"schedule":"@daily","timezone":"UTC","active":true})")
+        .add(event::kRunMissed, R"({"due":"2026-01-17T00:00:00.000Z","reason":"down"})")
         .add(event::kRunRequested,
-             of_run("20260118T120000Z", R"(,"trigger":"manual","actor":"anna \u00e9")"))
+             of_run("20260118T120000Z", R"(,"trigger":"manual","actor":"anna \u00e9")"
+                                        R"(,"due":"2026-01-18T00:00:00.000Z")"))
         .add(event::kRunStarted, of_run("20260118T120000Z"))
         .add(event::kArtifactSealed, sealed("20260118T120000Z.shop", "20260118T120000Z"))
         .add(event::kArtifactSealed,
@@ -259,7 +262,14 @@ TEST(CatalogCheckpoint, RoundTrip) {
     EXPECT_EQ(catalog_to_checkpoint(*read), text);
     EXPECT_EQ(read->instance, "11111111-2222-3333-4444-555555555555");
     EXPECT_EQ(read->offset, catalog.offset);
-    EXPECT_EQ(read->head_seq, 11U);
+    EXPECT_EQ(read->head_seq, 13U);
+    EXPECT_EQ(read->served, "2026-01-18T00:00:00.000Z");
+    EXPECT_EQ(read->last_full_run, "20260118T120000Z");
+    EXPECT_EQ(read->covered, catalog.runs.at("20260118T120000Z").requested);
+    EXPECT_EQ(read->failures, 1U);
+    EXPECT_EQ(read->promise.schedule, "@daily");
+    EXPECT_TRUE(read->promise.active);
+    EXPECT_EQ(read->promise.since, catalog.promise.since);
     EXPECT_EQ(read->head_hash, catalog.head_hash);
     EXPECT_EQ(read->bad_lines, 1U);
     EXPECT_EQ(read->last_run, "20260118T140000Z");

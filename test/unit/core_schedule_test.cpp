@@ -198,41 +198,6 @@ TEST(Schedule, DaylightSavingTime) {
     });
 }
 
-<<<<<<< HEAD
-TEST(Schedule, RefusedWithAReason) {
-    for (const auto& [text, part] :
-         std::vector<std::pair<const char*, const char*>>{{"", "empty"},
-                                                          {"* * * *", "five"},
-                                                          {"* * * * * *", "five"},
-                                                          {"60 * * * *", "60 is not a minute"},
-                                                          {"* 24 * * *", "24"},
-                                                          {"* * 0 * *", "0"},
-                                                          {"* * 32 * *", "32"},
-                                                          {"* * * 13 *", "13"},
-                                                          {"* * * * 8", "8"},
-                                                          {"5-1 * * * *", "5-1"},
-                                                          {"*/0 * * * *", "0"},
-                                                          {"a * * * *", "a"},
-                                                          {"1, * * * *", ""},
-                                                          {"1--2 * * * *", ""},
-                                                          {"0 0 31 2 *", "never"},
-                                                          {"0 0 30 feb *", "never"},
-                                                          {"0 0 31 4,6,9,11 *", "never"},
-                                                          {"@reboot", "@reboot"},
-                                                          {"@sometimes", "@sometimes"},
-
-                                                          {"* * * jan-foo *", "foo"},
-                                                          {"99999999999999999999 * * * *", ""},
-                                                          {"-1 * * * *", ""},
-                                                          {"1.5 * * * *", ""}}) {
-        const auto problem = schedule_problem(text);
-        ASSERT_TRUE(problem) << text;
-        EXPECT_NE(problem->find(part), std::string::npos) << text << ": " << *problem;
-    }
-    EXPECT_THROW(Schedule::parse("* * * * *", "Mars/Olympus"), Error);
-    EXPECT_TRUE(timezone_problem("../../etc/passwd"));
-    EXPECT_FALSE(timezone_problem("Asia/Kolkata"));
-=======
 TEST(Schedule, StrictlyAfterToTheMillisecond) {
     const Time two = at("2026-01-18T02:00Z");
     for (const auto& [text, period] :
@@ -320,7 +285,6 @@ TEST(Schedule, TimeZonesAreNamesOfTheDatabase) {
         EXPECT_TRUE(timezone_problem(bad)) << bad;
         EXPECT_THROW(static_cast<void>(Schedule::parse("@daily", bad)), Error) << bad;
     }
->>>>>>> main
 }
 
 // ------------------------------------------------------------------------------------ the walk
