@@ -3,13 +3,15 @@
 // Syntax as in crontab(5) and pg_cron: minute, hour, day of month, month, day of week; lists,
 // ranges, steps on `*` and on ranges, English names, 7 = Sunday; where both day fields are
 // restricted (do not begin with `*`) either one is enough. @hourly, @daily, @midnight, @weekly,
-// @monthly, @yearly,
-// @annually; not @reboot. Several expressions are separated by semicolons.
+// @monthly, @yearly, @annually; not @reboot. Several expressions are separated by semicolons.
 //
 // Daylight saving time, by Vixie cron's rule: where the minute or the hour field begins with `*`,
 // every real minute that matches counts: skipped in a gap, repeated in an overlap. Otherwise the
 // times that fall into a gap are one time, the first instant after it, and those in an overlap
 // count where they occur first.
+//
+// The time zone library knows the changes that the system's database lists, in Debian's up to 2037.
+// It does not read the rule for the time after them: from then on the last offset stays.
 #pragma once
 
 #include <bitset>
