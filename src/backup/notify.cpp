@@ -31,6 +31,8 @@ void notify(const std::vector<std::string>& program, const std::string& json, Ca
     options.program = program.front();
     options.arguments.assign(program.begin() + 1, program.end());
     options.stdin_fd = input.get();
+    // In the job's group, so that whoever ends the job ends the program and all it started.
+    options.own_group = false;
     const TimeLimit limit(
         kNotifySeconds, cancel,
         Error(ErrorCode::timeout,

@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <mutex>
 
 #include "backup/bodies.h"
@@ -191,6 +192,10 @@ void do_notify(const JobRequest& request, const Settings& settings, CancelToken&
         notify(settings.on_event, request.notification, cancel);
     } catch (const Error& error) {
         problem = error;
+        // What the program started may go on: it is in our group, and we read the signal elsewhere.
+        if (::getpgrp() == ::getpid()) {
+            ::kill(0, SIGTERM);
+        }
     }
     const auto event = nlohmann::json::parse(request.notification, nullptr, false);
     Body body{{"event", event.is_object() ? event.value("event", "") : ""},

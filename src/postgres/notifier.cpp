@@ -1,5 +1,6 @@
 #include "postgres/notifier.h"
 
+#include <algorithm>
 #include <csignal>
 
 #include "io/clock.h"
@@ -35,7 +36,7 @@ void Notifier::step() {
         if (job_->ended()) {
             conclude();
         } else if (monotonic_ms() >= kill_at_) {
-            job_->signal(SIGKILL);
+            kill();
             kill_at_ = monotonic_ms() + kLimit;
         }
     }
@@ -81,6 +82,13 @@ bool Notifier::reaped(pid_t pid, int status) {
     }
     job_->reaped(status);
     return true;
+}
+
+// The job leads a group of its own, in which the program is.
+void Notifier::kill() const noexcept {
+    if (job_ && !job_->ended()) {
+        ::kill(-job_->pid(), SIGKILL);
+    }
 }
 
 void Notifier::stop() {

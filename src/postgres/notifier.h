@@ -27,7 +27,8 @@ class Notifier {
     const JobProcess* job() const { return job_.get(); }
     std::uint64_t jobs() const { return jobs_; }
     std::uint64_t kill_at() const { return kill_at_; }  // monotonic ms, 0: no job
-    pid_t pid() const { return job_ && !job_->ended() ? job_->pid() : 0; }
+    // Kills the job and its program at once.
+    void kill() const noexcept;
 
   private:
     void begin();

@@ -25,6 +25,7 @@ constexpr std::uint64_t kShutdownGrace = 5'000;
 constexpr std::uint64_t kLastGrace = 500;
 constexpr std::uint64_t kKillGrace = 2'000;
 constexpr int kAbandonGrace = 2'000;
+constexpr int kOrphanGrace = 500;
 
 constexpr std::uint64_t kLogWindow = 10'000;
 constexpr unsigned kLogLinesPerWindow = 100;
@@ -333,9 +334,7 @@ ErrorCode Supervisor::error_code_of_result(int exit_code) {
 }
 
 void Supervisor::abandon() noexcept {
-    if (notifier_.pid() > 0) {
-        ::kill(notifier_.pid(), SIGKILL);
-    }
+    notifier_.kill();
     if (job_ && !job_->ended()) {
         job_->signal(SIGTERM);
         const auto gone_within = [this](int ms) {
@@ -354,6 +353,12 @@ void Supervisor::abandon() noexcept {
         } else {
             kill_dump();
         }
+    }
+    // What we killed comes to us: an orphan that a postmaster that is PID 1 reaps would be taken
+    // for a crashed server process.
+    for (int waited = 0; waited < kOrphanGrace && ::waitpid(-1, nullptr, WNOHANG) >= 0;
+         waited += 10) {
+        ::poll(nullptr, 0, 10);
     }
     // Answer who waits. No C++ allocation here: this also runs after one has failed.
     LWLockAcquire(shared->lock, LW_EXCLUSIVE);

@@ -84,3 +84,23 @@ sound() {
     ok "$1: the audit chain verifies by sed, sha256sum and jq" independent_audit
 }
 no_jobs() { ! pgrep -u "$SERVER_USER" -f 'immbackup job|[p]g_dump' >/dev/null; }
+
+# ---- a server with immbackup
+
+q() { sql -d postgres -c "$1"; }
+is_state() { [ "$(q 'SELECT worker_state FROM immbackup.status')" = "$1" ]; }
+# A lock on table t of database shop holds pg_dump, so that a run is certainly going on. The session that holds it is
+# fed through a pipe, and ends when the pipe is closed.
+hold() {
+    rm -f "$WORK/feed"
+    mkfifo "$WORK/feed"
+    chown "$SERVER_USER" "$WORK/feed"
+    sql -d shop -f "$WORK/feed" >/dev/null 2>&1 &
+    exec 9>"$WORK/feed"
+    echo 'BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE;' >&9
+    until_true 20 held
+}
+held() { [ "$(q "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation IS NOT NULL")" != 0 ]; }
+release() { exec 9>&-; }
+dump_waits() { [ "$(q "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ 'pg_dump|immbackup' AND wait_event_type = 'Lock'")" != 0 ]; }
+ended() { [ "$(q "SELECT count(*) FROM immbackup.runs WHERE state IN ('requested', 'running')")" = 0 ]; }

@@ -15,24 +15,9 @@ finish() {
 }
 trap finish EXIT
 
-q() { sql -d postgres -c "$1"; }
-is_state() { [ "$(q 'SELECT worker_state FROM immbackup.status')" = "$1" ]; }
 run() { q "SELECT state FROM immbackup.runs WHERE run = '$(q 'SELECT immbackup.run_now()')'"; }
 last_error() { q "SELECT error || ' ' || coalesce(error_detail, '') FROM immbackup.runs ORDER BY run DESC LIMIT 1"; }
 start() { as_server pg_ctl -D "$WORK/data" -l "$WORK/server.log" -w start >/dev/null && until_true 20 is_state "${1:-ready}"; }
-held() { [ "$(q "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation IS NOT NULL")" != 0 ]; }
-hold() {
-    rm -f "$WORK/feed"
-    mkfifo "$WORK/feed"
-    chown "$SERVER_USER" "$WORK/feed"
-    sql -d shop -f "$WORK/feed" >/dev/null 2>&1 &
-    exec 9>"$WORK/feed"
-    echo 'BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE;' >&9
-    until_true 20 held
-}
-release() { exec 9>&-; }
-dump_waits() { [ "$(q "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ 'pg_dump|immbackup' AND wait_event_type = 'Lock'")" != 0 ]; }
-ended() { [ "$(q "SELECT count(*) FROM immbackup.runs WHERE state IN ('requested', 'running')")" = 0 ]; }
 # Fills the file system but for some bytes.
 fill() {
     dd if=/dev/zero of="$B/filler" bs=64k 2>/dev/null

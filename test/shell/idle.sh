@@ -8,8 +8,6 @@ WORK=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-idle.XXXXXX")
 . "$ROOT/test/lib/tap.sh"
 trap remove_work EXIT
 
-q() { sql -d postgres -c "$1"; }
-is_state() { [ "$(q 'SELECT worker_state FROM immbackup.status')" = "$1" ]; }
 # Times the process went to sleep or was interrupted.
 switches() { awk '/ctxt_switches/ { n += $2 } END { print n }' "/proc/$PID/status"; }
 good_runs() { q "SELECT count(*) FROM immbackup.runs WHERE state = 'good' AND trigger = 'schedule'"; }

@@ -9,21 +9,7 @@ WORK=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-kill.XXXXXX")
 . "$ROOT/test/lib/tap.sh"
 trap remove_work EXIT
 
-q() { sql -d postgres -c "$1"; }
 ready() { [ "$(q 'SELECT worker_state FROM immbackup.status' 2>/dev/null)" = ready ]; }
-hold() {
-    rm -f "$WORK/feed"
-    mkfifo "$WORK/feed"
-    chown "$SERVER_USER" "$WORK/feed"
-    sql -d shop -f "$WORK/feed" >/dev/null 2>&1 &
-    exec 9>"$WORK/feed"
-    echo 'BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE;' >&9
-    until_true 20 held
-}
-held() { [ "$(q "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation IS NOT NULL")" != 0 ]; }
-release() { exec 9>&-; }
-dump_waits() { [ "$(q "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ 'pg_dump|immbackup' AND wait_event_type = 'Lock'")" != 0 ]; }
-ended() { [ "$(q "SELECT count(*) FROM immbackup.runs WHERE state IN ('requested', 'running')")" = 0 ]; }
 job_pid() { pgrep -u "$SERVER_USER" -f '^[^ ]*immbackup job'; }
 dump_pid() { pgrep -u "$SERVER_USER" -x pg_dump; }
 scheduler_pid() { q "SELECT pid FROM pg_stat_activity WHERE backend_type = 'immbackup scheduler'"; }

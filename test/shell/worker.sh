@@ -8,9 +8,6 @@ WORK=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-worker.XXXXXX")
 . "$ROOT/test/lib/tap.sh"
 trap remove_work EXIT
 
-q() { sql -d postgres -c "$1"; }
-state() { q 'SELECT worker_state FROM immbackup.status'; }
-is_state() { [ "$(state)" = "$1" ]; }
 # Starts the server with further environment variables.
 start_with() { as_server env "$@" pg_ctl -D "$WORK/data" -l "$WORK/server.log" -w start >/dev/null; }
 stop() { as_server pg_ctl -D "$WORK/data" -m "${1:-fast}" -w -t 30 stop >/dev/null; }
@@ -66,18 +63,6 @@ fails "waiting inside a transaction that wrote is refused" 1 'transaction' sql -
 is "the audit in SQL is sound" "$(q 'SELECT sound FROM immbackup.verify_audit()')" t
 
 # A lock holds pg_dump, so that a run is certainly going on.
-# The session that holds it is fed through a pipe, and ends when the pipe is closed.
-hold() {
-    rm -f "$WORK/feed"
-    mkfifo "$WORK/feed"
-    chown "$SERVER_USER" "$WORK/feed"
-    sql -d shop -f "$WORK/feed" >/dev/null 2>&1 &
-    exec 9>"$WORK/feed"
-    echo 'BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE;' >&9
-    until_true 20 bash -c "$(declare -f q sql as_server); $(declare -p WORK PG_BIN SERVER_USER); [ \"\$(q \"SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation IS NOT NULL\")\" != 0 ]"
-}
-release() { exec 9>&-; }
-dump_waits() { [ "$(q "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ 'pg_dump|immbackup' AND wait_event_type = 'Lock'")" != 0 ]; }
 hold
 R=$(q "SELECT immbackup.run_now(wait => false)")
 ok "a held run waits for the lock" until_true 30 dump_waits

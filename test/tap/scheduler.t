@@ -162,7 +162,19 @@ $clock->set('2026-06-02T05:29:59');
 ok((poll { history() =~ /05:30/ && q1('SELECT count(*) FROM immbackup.runs WHERE finished IS NULL') == 0 }), 'the next one does not wait for it');
 is(news() =~ s/ retry//gr, '03:30 04:30 05:30', 'and is on time');
 is_idle($node, 'once it has ended');
+# Nor does it outlive the scheduler.
+set_setting('on_event', q('/bin/sh -c "sleep 1000; sleep 1001"'));
+set_setting('databases', q('nosuch'));
+$clock->set('2026-06-02T05:59:00');
+my $ended = runs();
+eval { q1('SELECT immbackup.run_now()') };
+ok((poll { grep { $_->[1] eq 'sleep' } our_processes($node) }), 'a program hangs');
+kill 'TERM', scheduler_pid($node);
+is_idle($node, 'with the scheduler it is gone');
+wait_ready($node);
+set_setting('databases', q(''));
 set_setting('on_event', q(''));
+news();
 
 # -------------------------------------------------------------------------------- a job that dies, a crash
 $lock = hold_table($node, 'shop', 't');
