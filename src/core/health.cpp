@@ -71,7 +71,7 @@ void find_fault(Health& health, const Catalog& catalog, Time now,
         health.summary = age + failing;
     } else if (!max_age && catalog.promise.since.empty() && !health.last_good) {
         health.verdict = Verdict::unknown;
-        health.summary = "there is no backup, and no schedule was ever in effect";
+        health.summary = "there is no complete backup, and no schedule was ever in effect";
     } else {
         health.verdict = Verdict::ok;
         health.summary = age;

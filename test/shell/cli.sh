@@ -29,6 +29,18 @@ is "the manifest counts rows" "$(immbackup show "$S" --json | jq '.rows == ([.ta
 is "the manifest knows the large objects" "$(immbackup show "$S" --json | jq '.large_objects')" 3
 ok "verify" immbackup verify "$S"
 ok "audit verify" immbackup audit verify
+fails "check knows of no complete backup" 3 '^IMMBACKUP UNKNOWN - there is no complete backup' immbackup check
+ok "a complete one" immbackup backup
+ok "check is content with it" bash -c "$(declare -f immbackup as_server); $(declare -p WORK PG_BIN SERVER_USER); immbackup check --max-age 1h | grep -qE '^IMMBACKUP OK - last good run .* \|.*age=[0-9]+s failures=0$'"
+is "and says so in JSON" "$(immbackup check --json | jq -r '.verdict + " " + (.exit_code | tostring)')" "OK 0"
+victim=$(find "$WORK/backups/active" -name '*.postgres.sql.gz.sha256' | tail -1)
+mv "$victim" "$WORK/victim.sha256"
+fails "check misses a file of it" 2 'CRITICAL - files of 1 artifacts' immbackup check
+mv "$WORK/victim.sha256" "$victim"
+fails "check of no directory" 3 'UNKNOWN' immbackup check --directory /nowhere
+fails "check with a wrong length of time" 3 'not a length of time' immbackup check --max-age 1fortnight
+sleep 1.1
+fails "check of a backup that is too old" 2 'longer than 1 s' immbackup check --max-age 1s
 
 ok "restore" immbackup restore "$S" --to shop2
 sql -d shop <"$ROOT/test/data/content_hash.sql" >"$WORK/before"
