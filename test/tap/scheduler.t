@@ -205,6 +205,7 @@ is_sound($node, 'at the end');
 
 # ----------------------------------------------------------------------------------- standby and promotion
 my $primary = new_node('primary', environment => { $clock->environment }, conf => [ "immbackup.schedule = ''", 'wal_level = replica', 'max_wal_senders = 4', "primary_conninfo = ''" ]);
+$primary->safe_psql('postgres', 'CREATE TABLE t AS SELECT 1 AS n');
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
@@ -230,7 +231,16 @@ ok((poll { q1('SELECT NOT scheduling FROM immbackup.status') eq 't' }), 'run_on 
 $clock->set('2026-06-02T11:59:59');
 sleep 2;
 is(runs(), $count + 1, 'nothing at noon');
+# A lock of the primary holds up a dump on the standby; the promotion comes in the middle of it.
+$lock = hold_table($primary, 'postgres', 't');
+$primary->safe_psql('postgres', 'SELECT pg_switch_wal()');
+$primary->wait_for_catchup($standby, 'replay', $primary->lsn('flush'));
+my $held = start_run($node, 'postgres');
+ok(wait_dump_waits($node, 'postgres'), 'a run on the standby');
 $standby->promote;
+is(wait_run_ended($node, $held), 'good', 'is good although the server was promoted during it');
+release($lock);
+++$count;
 ok((poll { q1('SELECT scheduling FROM immbackup.status') eq 't' }), 'promoted');
 $clock->set('2026-06-02T12:59:59');
 ok(wait_runs($count + 2), 'it takes over with the next due time, without a restart');
