@@ -69,9 +69,9 @@ void find_fault(Health& health, const Catalog& catalog, Time now,
     } else if (health.failures > 0) {
         health.verdict = Verdict::warning;
         health.summary = age + failing;
-    } else if (!max_age && catalog.promise.since.empty() && !health.last_good) {
+    } else if (!max_age && catalog.promise.schedule.empty() && !health.last_good) {
         health.verdict = Verdict::unknown;
-        health.summary = "there is no complete backup, and no schedule was ever in effect";
+        health.summary = "there is no complete backup, and no schedule";
     } else {
         health.verdict = Verdict::ok;
         health.summary = age;

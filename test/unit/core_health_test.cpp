@@ -67,6 +67,8 @@ TEST(Health, Verdicts) {
     bad_lines.catalog.bad_lines = 2;
     const std::vector<Case> cases{
         {"an empty log", {}, "12:00", Verdict::unknown, "no schedule"},
+        {"neither schedule nor backup", Log().promise("08:00", ""), "12:00", Verdict::unknown,
+         "no schedule"},
         {"before the first due time", Log().promise("11:30"), "11:45", Verdict::ok,
          "no complete run has been good yet; next due 2026-01-18T12:00"},
         {"the first run is late", Log().promise("11:30"), "12:30", Verdict::ok, "no complete run"},
