@@ -205,7 +205,7 @@ is_sound($node, 'at the end');
 
 # ----------------------------------------------------------------------------------- standby and promotion
 my $primary = new_node('primary', environment => { $clock->environment }, conf => [ "immbackup.schedule = ''", 'wal_level = replica', 'max_wal_senders = 4', "primary_conninfo = ''" ]);
-$primary->safe_psql('postgres', 'CREATE TABLE t AS SELECT 1 AS n');
+$primary->safe_psql('postgres', 'CREATE TABLE u AS SELECT 1 AS n; CREATE TABLE t AS SELECT 1 AS n');
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
@@ -225,12 +225,30 @@ $node->reload;
 ok((poll { q1('SELECT scheduling FROM immbackup.status') eq 't' }), 'run_on = standby');
 $clock->set('2026-06-02T10:59:59');
 ok(wait_runs($count + 1), 'runs on it');
+
+# Replay cancels a dump that has locked u, and waits for t.
+$node->append_conf('postgresql.conf', "max_standby_streaming_delay = 0\n");
+$node->reload;
+$lock = hold_table($primary, 'postgres', 't');
+$primary->safe_psql('postgres', 'SELECT pg_switch_wal()');
+$primary->wait_for_catchup($standby, 'replay', $primary->lsn('flush'));
+$clock->set('2026-06-02T11:59:59');
+ok(wait_dump_waits($node, 'postgres'), 'another one');
+$primary->safe_psql('postgres', 'DROP TABLE u');
+ok(wait_runs($count + 2), 'is cancelled by replay');
+like(q1("SELECT state || ' ' || error_detail || ' ' || error_hint FROM immbackup.runs ORDER BY run DESC LIMIT 1"), qr/failed .*conflict with recovery.*max_standby_streaming_delay/s, 'which says what setting helps');
+release($lock);
+ok((poll { q1('SELECT retry_at IS NOT NULL FROM immbackup.status') eq 't' }), 'and will be tried again');
+$clock->set('2026-06-02T12:02:00');
+ok(wait_runs($count + 3), 'and is');
+is(q1("SELECT state || ' ' || trigger FROM immbackup.runs ORDER BY run DESC LIMIT 1"), 'good retry', 'with success');
+$count += 2;
 $node->append_conf('postgresql.conf', "immbackup.run_on = 'primary'\n");
 $node->reload;
 ok((poll { q1('SELECT NOT scheduling FROM immbackup.status') eq 't' }), 'run_on = primary again');
-$clock->set('2026-06-02T11:59:59');
+$clock->set('2026-06-02T12:59:59');
 sleep 2;
-is(runs(), $count + 1, 'nothing at noon');
+is(runs(), $count + 1, 'nothing at the next due time');
 # A lock of the primary holds up a dump on the standby; the promotion comes in the middle of it.
 $lock = hold_table($primary, 'postgres', 't');
 $primary->safe_psql('postgres', 'SELECT pg_switch_wal()');
@@ -242,7 +260,7 @@ is(wait_run_ended($node, $held), 'good', 'is good although the server was promot
 release($lock);
 ++$count;
 ok((poll { q1('SELECT scheduling FROM immbackup.status') eq 't' }), 'promoted');
-$clock->set('2026-06-02T12:59:59');
+$clock->set('2026-06-02T13:59:59');
 ok(wait_runs($count + 2), 'it takes over with the next due time, without a restart');
 unlike(history(), qr/missed/, 'and what was not its own was not missed');
 is_sound($node, 'after the promotion');
