@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "core/names.h"
+#include "core/retention.h"
 #include "dump/pipeline.h"
 #include "io/clock.h"
 
@@ -12,7 +13,8 @@ namespace immbackup {
 
 namespace {
 
-constexpr const char* kTier = "hourly";
+// How often the free space is looked at while a dump is written.
+constexpr std::uint64_t kSpaceCheck = 16ULL * 1024 * 1024;
 
 void enter(const ArtifactContext& context, ProgressState& state, const char* phase) {
     context.cancel.check();
@@ -49,12 +51,41 @@ void describe_dump(Manifest& manifest, const DumpJob& job, const DumpOutcome& ou
     manifest.warnings = outcome.warnings;
 }
 
+// Writes to the staged file, and ends the dump where it would take the space that must stay free:
+// the estimate may have been wrong, and others write too.
+ByteSink spending_sink(StagedArtifact& staged, const Settings& settings) {
+    return [&staged, &settings,
+            checked = std::uint64_t{0}](std::span<const std::byte> bytes) mutable {
+        staged.write(bytes);
+        if (staged.size() - checked < kSpaceCheck) {
+            return;
+        }
+        checked = staged.size();
+        const std::uint64_t available = space_of(settings.directory).available;
+        if (available < settings.min_free) {
+            throw Error(ErrorCode::no_space, "the dump would leave too little space",
+                        fmt::format("{} bytes are free in \"{}\", {} must be (immbackup.min_free).",
+                                    available, settings.directory, settings.min_free),
+                        "Free space in the backup directory, or enlarge its file system.");
+        }
+    };
+}
+
+void describe_retention(Manifest& manifest, const ArtifactContext& context, const DumpItem& item) {
+    const Catalog& catalog = context.audit.catalog();
+    const Subject subject(item.database, item.globals);
+    manifest.anomaly = find_anomaly(baseline_of(catalog, subject), manifest.sql_size, manifest.rows,
+                                    context.settings.anomaly_percent)
+                           .value_or("");
+    manifest.tier = choose_tier(catalog, subject, manifest.snapshot_before,
+                                context.settings.timezone, !manifest.anomaly.empty());
+    manifest.retain_until =
+        manifest.snapshot_before + effective_days(context.settings).of(manifest.tier);
+}
+
 void describe_run(Manifest& manifest, const ArtifactContext& context) {
     manifest.run = context.run;
     manifest.server = context.discovery.server;
-    manifest.tier = kTier;
-    manifest.retain_until =
-        manifest.snapshot_before + std::chrono::days(context.settings.effective_hourly_days());
     manifest.seal = seal_level_name(context.store.seal_level());
     manifest.audit_seq = context.audit.catalog().head_seq;
     manifest.audit_hash = context.audit.catalog().head_hash;
@@ -88,13 +119,14 @@ Manifest make_artifact(const ArtifactContext& context, const DumpItem& item,
     const auto database_size =
         static_cast<std::uint64_t>(std::max<std::int64_t>(manifest.database.size, 0));
     const SizeEstimate estimate = estimate_size(context.audit.catalog(), item, database_size);
-    check_space(item, estimate, space_of(directory).available, directory);
+    check_space(item, estimate, space_of(directory).available, context.settings.min_free,
+                directory);
 
     auto staged = context.store.stage(manifest.artifact);
     progress.bytes_total = estimate.sql_bytes;
     enter(context, progress, "dumping");
     DumpJob job = dump_job(context, item, manifest.pg_dump_arguments);
-    job.sink = [&staged](std::span<const std::byte> bytes) { staged->write(bytes); };
+    job.sink = spending_sink(*staged, context.settings);
     job.progress = progress;
     const DumpOutcome outcome = run_dump(job, context.cancel, context.progress);
 
@@ -108,6 +140,7 @@ Manifest make_artifact(const ArtifactContext& context, const DumpItem& item,
     manifest.size = staged->size();
     manifest.sha256 = staged->sha256();
     describe_dump(manifest, job, outcome);
+    describe_retention(manifest, context, item);
     describe_run(manifest, context);
     context.store.publish(std::move(staged), manifest);
     return manifest;

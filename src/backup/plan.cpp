@@ -85,17 +85,21 @@ SizeEstimate estimate_size(const Catalog& catalog, const DumpItem& item,
 }
 
 void check_space(const DumpItem& item, const SizeEstimate& estimate, std::uint64_t available,
-                 const std::string& directory) {
-    const std::uint64_t needed = estimate.bytes + kSpaceMargin;
+                 std::uint64_t min_free, const std::string& directory) {
+    const std::uint64_t reserve = std::max(kSpaceMargin, min_free);
+    const std::uint64_t needed = estimate.bytes + reserve;
     if (needed <= available) {
         return;
     }
-    throw Error(ErrorCode::no_space, fmt::format("not enough space to dump {}", item.title()),
-                fmt::format("About {} are needed, {} of them as a reserve, and {} are available in "
-                            "\"{}\". {}",
-                            megabytes(needed), megabytes(kSpaceMargin), megabytes(available),
-                            directory, estimate.reason),
-                "Free space in the backup directory, or enlarge its file system.");
+    throw Error(
+        ErrorCode::no_space, fmt::format("not enough space to dump {}", item.title()),
+        fmt::format("About {} are needed, {} of them as a reserve{}, and {} are available "
+                    "in \"{}\". {}",
+                    megabytes(needed), megabytes(reserve),
+                    min_free > kSpaceMargin ? " (immbackup.min_free)" : "", megabytes(available),
+                    directory, estimate.reason),
+        "Free space in the backup directory, or enlarge its file system. What may be "
+        "removed was removed already; view immbackup.retention says what is kept, and why.");
 }
 
 }  // namespace immbackup

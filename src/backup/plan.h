@@ -37,7 +37,8 @@ struct SizeEstimate {
 SizeEstimate estimate_size(const Catalog& catalog, const DumpItem& item,
                            std::uint64_t database_size);
 // Error(no_space) with the figures where it would not fit.
+// `min_free`: the setting, in bytes.
 void check_space(const DumpItem& item, const SizeEstimate& estimate, std::uint64_t available,
-                 const std::string& directory);
+                 std::uint64_t min_free, const std::string& directory);
 
 }  // namespace immbackup

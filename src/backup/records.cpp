@@ -96,7 +96,7 @@ std::string run_started_body(const std::string& run, const std::vector<std::stri
                       {"globals", globals}});
 }
 
-std::string artifact_sealed_body(const Manifest& m) {
+std::string artifact_sealed_body(const Manifest& m, const std::string& stamp) {
     Json json{{"run", m.run}, {"artifact", m.artifact}};
     if (!m.globals) {
         json["database"] = m.database.name;
@@ -111,6 +111,8 @@ std::string artifact_sealed_body(const Manifest& m) {
                      {"tables", m.tables.size()},
                      {"sha256", m.sha256},
                      {"seal", m.seal},
+                     {"stamp", stamp},
+                     {"anomaly", m.anomaly},
                      {"started", format_time(m.started)},
                      {"finished", format_time(m.finished)},
                      {"warnings", warnings_json(m.warnings)}});

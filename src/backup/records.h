@@ -35,7 +35,8 @@ std::string run_requested_body(const std::string& run, const std::string& trigge
 std::string run_missed_body(const MissedTimes& missed, const std::string& reason);
 std::string run_started_body(const std::string& run, const std::vector<std::string>& databases,
                              bool globals);
-std::string artifact_sealed_body(const Manifest& manifest);
+// `stamp`: Store::stamp() of it.
+std::string artifact_sealed_body(const Manifest& manifest, const std::string& stamp);
 std::string artifact_failed_body(const std::string& run, const FailedDump& failed);
 std::string run_finished_body(const std::string& run, const RunTotals& totals,
                               const std::vector<std::string>& warnings);

@@ -14,7 +14,7 @@ void record_sweep(const Store& store, AuditLog& audit, const SweepReport& report
     for (const auto& stem : report.completed) {
         Manifest manifest = store.read_manifest(stem);
         manifest.seal = seal_level_name(store.seal_of(stem));
-        audit.append(event::kArtifactSealed, artifact_sealed_body(manifest));
+        audit.append(event::kArtifactSealed, artifact_sealed_body(manifest, store.stamp(stem)));
     }
 }
 
@@ -42,7 +42,9 @@ SweepReport recover_leftovers(Store& store, AuditLog& audit, const std::string& 
                               std::string_view own_run, ForeignFiles foreign) {
     std::vector<std::string> known;
     for (const auto& [stem, entry] : audit.catalog().artifacts) {
-        known.push_back(stem);
+        if (entry.exists()) {
+            known.push_back(stem);
+        }
     }
     SweepReport report;
     try {

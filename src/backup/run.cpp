@@ -11,7 +11,9 @@
 #include <optional>
 
 #include "backup/artifact.h"
+#include "backup/inspect.h"
 #include "backup/plan.h"
+#include "backup/prune.h"
 #include "backup/records.h"
 #include "backup/recover.h"
 #include "core/events.h"
@@ -111,6 +113,7 @@ RunResult Run::execute() {
     } catch (...) {
         end_badly(current_error());
     }
+    prune_after(store_, audit_, request_.settings, cancel_, progress_);
     audit_.save_checkpoint();
     return std::move(result_);
 }
@@ -142,6 +145,8 @@ void Run::begin() {
            run_started_body(result_.run,
                             request_.databases.empty() ? settings.databases : request_.databases,
                             wants_globals(settings, request_.databases)));
+    inspect_artifacts(store_, audit_, cancel_, progress_);
+    prune_after(store_, audit_, settings, cancel_, progress_);
     if (!swept.foreign.empty()) {
         warn(
             fmt::format("the backup directory holds {} that immbackup did not make, such as "
@@ -221,11 +226,17 @@ void Run::dump_item(const ArtifactContext& context, std::size_t index) {
 }
 
 void Run::sealed(const Manifest& manifest, const DumpItem& item) {
-    record(event::kArtifactSealed, artifact_sealed_body(manifest));
+    record(event::kArtifactSealed, artifact_sealed_body(manifest, store_.stamp(manifest.artifact)));
     result_.artifacts.push_back(manifest.artifact);
     result_.bytes += manifest.size;
     totals_.sql_bytes += manifest.sql_size;
     totals_.rows += manifest.rows;
+    if (!manifest.anomaly.empty()) {
+        progress_.alarm(event::kAlarmAnomaly, fmt::format("the backup of {} is an anomaly: {}",
+                                                          item.title(), manifest.anomaly));
+        result_.warnings.push_back(
+            fmt::format("backup of {} is an anomaly: {}", item.title(), manifest.anomaly));
+    }
     if (!manifest.warnings.empty()) {
         const std::size_t more = manifest.warnings.size() - 1;
         warn(fmt::format("dump of {}: {}{}", item.title(), manifest.warnings.front(),

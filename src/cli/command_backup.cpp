@@ -70,7 +70,9 @@ void register_backup(CLI::App& app, Context& context) {
     add_setting_options(
         *command, context,
         {"databases", "compression", "dump_globals", "pg_dump_options", "run_timeout",
-         "stall_timeout", "lock_wait_timeout", "nice", "retention_days", "retention_hourly_days"});
+         "stall_timeout", "lock_wait_timeout", "nice", "timezone", "retention_days",
+         "retention_hourly_days", "retention_daily_days", "retention_weekly_days", "min_keep",
+         "pending_max_days", "anomaly_percent", "min_free"});
     add_json_option(*command, context);
     add_quiet_option(*command, context);
     add_examples(

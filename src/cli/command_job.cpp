@@ -12,10 +12,13 @@
 #include <csignal>
 #include <mutex>
 
+#include "backup/acts.h"
 #include "backup/bodies.h"
 #include "backup/notify.h"
 #include "backup/promise.h"
+#include "backup/prune.h"
 #include "backup/records.h"
+#include "backup/retention_change.h"
 #include "backup/run.h"
 #include "cli/commands.h"
 #include "cli/signal_watcher.h"
@@ -84,6 +87,13 @@ class EventWriter final : public Progress {
     void warning(std::string_view text) override {
         JobEvent event;
         event.kind = JobEventKind::warning;
+        event.text = text;
+        locked_send(event);
+    }
+    void alarm(std::string_view event_name, std::string_view text) override {
+        JobEvent event;
+        event.kind = JobEventKind::alarm;
+        event.alarm = event_name;
         event.text = text;
         locked_send(event);
     }
@@ -217,12 +227,39 @@ void do_notify(const JobRequest& request, const Settings& settings, CancelToken&
     }
 }
 
-void record_settings(const JobRequest& request, AuditLog& audit) {
+void record_settings(const JobRequest& request, const Settings& settings, AuditLog& audit,
+                     EventWriter& events) {
     const auto& recorded = audit.catalog().settings;
     const SettingTexts before(recorded.begin(), recorded.end());
     if (const auto body = settings_changed_body(before, request.settings, request.settings_at)) {
         audit.append(event::kSettingsChanged, *body);
+        record_retention_change(audit, before, settings, now(), events);
     }
+}
+
+void warn_of_shared_disk(const JobRequest& request, const Settings& settings, EventWriter& events) {
+    if (request.data_directory.empty()) {
+        return;
+    }
+    if (space_of(request.data_directory).device == space_of(settings.directory).device) {
+        events.warning(fmt::format(
+            "the backup directory \"{}\" is on the file system of the data directory: a disk that "
+            "fails takes both, and backups that fill it stop the server",
+            settings.directory));
+    }
+}
+
+void do_prune(const Settings& settings, Store& store, const CancelToken& cancel,
+              EventWriter& events) {
+    const auto lock =
+        DirectoryLock::acquire(store.layout().lock_file(), "prune job", kRecoveryWaitMs);
+    AuditLog audit(store.layout(), "job");
+    prune(store, audit, settings, cancel, events);
+}
+
+void do_act(const JobRequest& request, const Store& store) {
+    AuditLog audit(store.layout(), "job");
+    record_act(audit, {request.act, request.subject, request.reason, request.actor});
 }
 
 void recover_if_free(const JobRequest& request, Store& store, AuditLog& audit,
@@ -251,7 +288,7 @@ void do_record(const JobRequest& request, const Settings& settings, Store& store
         audit.append(record.event.c_str(), record.body);
     }
     if (request.settings_diff) {
-        record_settings(request, audit);
+        record_settings(request, settings, audit, events);
     }
     if (request.find_missed) {
         record_missed(audit, now(), request.missed_reason);
@@ -263,6 +300,9 @@ void do_record(const JobRequest& request, const Settings& settings, Store& store
         recover_if_free(request, store, audit, events);
     }
     report_schedule(audit, events);
+    if (request.settings_at == "start") {
+        warn_of_shared_disk(request, settings, events);
+    }
     if (request.settings_at == "start" && store.seal_level() == SealLevel::readonly) {
         events.warning(
             "artifacts are sealed by mode 0400 only: the kernel's immutable flag needs "
@@ -272,7 +312,8 @@ void do_record(const JobRequest& request, const Settings& settings, Store& store
 }
 
 void do_job(const JobRequest& request, CancelToken& cancel, EventWriter& events) {
-    if (request.job != "backup" && request.job != "record" && request.job != "notify") {
+    constexpr std::array<std::string_view, 5> kJobs{"backup", "record", "notify", "prune", "act"};
+    if (std::find(kJobs.begin(), kJobs.end(), request.job) == kJobs.end()) {
         throw Error(ErrorCode::usage, fmt::format("\"{}\" is not a job", request.job));
     }
     const Settings settings = resolve_settings(request.settings);
@@ -284,6 +325,10 @@ void do_job(const JobRequest& request, CancelToken& cancel, EventWriter& events)
     const auto store = open_local_store(settings.directory);
     if (request.job == "backup") {
         do_backup(request, settings, *store, cancel, events);
+    } else if (request.job == "prune") {
+        do_prune(settings, *store, cancel, events);
+    } else if (request.job == "act") {
+        do_act(request, *store);
     } else {
         do_record(request, settings, *store, events);
     }

@@ -4,7 +4,7 @@
 #include "core/catalog.h"
 
 #include <algorithm>
-#include <charconv>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
@@ -103,6 +103,7 @@ void fold_run_end(Catalog& catalog, const AuditRecord& record, const Json& body,
         catalog.last_success_run = run->run;
         if (!run->partial) {
             catalog.last_full_run = run->run;
+            catalog.last_full_seq = record.seq;
             catalog.covered = run->requested;
             catalog.failures = 0;
         }
@@ -135,6 +136,11 @@ void fold_artifact_sealed(Catalog& catalog, const AuditRecord& record, const Jso
     entry.seal = text(body, "seal");
     entry.state = "good";
     entry.seq = record.seq;
+    entry.stamp = text(body, "stamp");
+    entry.anomaly = text(body, "anomaly");
+    if (!entry.globals) {
+        catalog.retired.erase(entry.database);
+    }
     RunEntry* run = run_of(catalog, body);
     if (run != nullptr && run->state.empty()) {
         run->state = "running";  // its beginning is in a line that could not be read
@@ -145,19 +151,100 @@ void fold_artifact_sealed(Catalog& catalog, const AuditRecord& record, const Jso
     }
 }
 
-void fold_artifact_verified(Catalog& catalog, const AuditRecord& record, const Json& body) {
+// The artifact that a record is about; null where it is not known, or is gone.
+ArtifactEntry* artifact_of(Catalog& catalog, const Json& body) {
     const auto found = catalog.artifacts.find(text(body, "artifact"));
+    return found == catalog.artifacts.end() || !found->second.exists() ? nullptr : &found->second;
+}
+
+void fold_artifact_verified(ArtifactEntry& entry, const AuditRecord& record, const Json& body) {
     const std::string result = text(body, "result");
-    if (found == catalog.artifacts.end()) {
+    if (result == "good") {
+        entry.state = result;
+        entry.verified = record.time;
+        if (const std::string stamp = text(body, "stamp"); !stamp.empty()) {
+            entry.stamp = stamp;
+        }
+    } else if (result == "missing" || result == "corrupt") {
+        entry.accepted = entry.accepted && entry.state == result;
+        entry.state = result;
+        entry.verified.clear();
+    }
+}
+
+void fold_retention_extended(Catalog& catalog, const Json& body) {
+    const auto found = body.find("artifacts");
+    if (found == body.end() || !found->is_object()) {
         return;
     }
-    if (result == "good") {
-        found->second.state = result;
-        found->second.verified = record.time;
-    } else if (result == "missing" || result == "corrupt") {
-        found->second.state = result;
-        found->second.verified.clear();
+    for (const auto& [stem, until] : found->items()) {
+        const auto entry = catalog.artifacts.find(stem);
+        // Never shorter, whatever the line says.
+        if (entry != catalog.artifacts.end() && until.is_string()) {
+            raise_time(entry->second.retain_until, until.get<std::string>());
+        }
     }
+}
+
+// What is said of one artifact after it was sealed.
+void fold_artifact(Catalog& catalog, const AuditRecord& record, const Json& body) {
+    const std::string& event = record.event;
+    constexpr std::array kEvents{event::kArtifactVerified, event::kPruneIntended,
+                                 event::kPruneWithdrawn,   event::kArtifactPruned,
+                                 event::kArtifactHeld,     event::kArtifactReleased,
+                                 event::kArtifactAccepted};
+    if (std::find(kEvents.begin(), kEvents.end(), event) == kEvents.end()) {
+        return;
+    }
+    ArtifactEntry* entry = artifact_of(catalog, body);
+    if (entry == nullptr) {
+        return;
+    }
+    if (event == event::kArtifactVerified) {
+        fold_artifact_verified(*entry, record, body);
+    } else if (event == event::kPruneIntended) {
+        entry->intended = true;
+    } else if (event == event::kPruneWithdrawn) {
+        entry->intended = false;
+        if (const std::string stamp = text(body, "stamp"); !stamp.empty()) {
+            entry->stamp = stamp;
+        }
+    } else if (event == event::kArtifactPruned) {
+        entry->state = "pruned";
+        entry->intended = false;
+        entry->pruned = record.time;
+        entry->hold.clear();
+    } else if (event == event::kArtifactHeld) {
+        entry->hold = text(body, "reason");
+        entry->held = record.time;
+        entry->held_by = text(body, "actor");
+        if (entry->hold.empty()) {
+            entry->hold = "no reason was given";
+        }
+    } else if (event == event::kArtifactReleased) {
+        entry->hold.clear();
+        entry->held.clear();
+        entry->held_by.clear();
+    } else {
+        entry->accepted = true;
+    }
+}
+
+void fold_clock(Catalog& catalog, const AuditRecord& record, const Json& body) {
+    const auto time = parse_time(record.time);
+    if (!time) {
+        return;
+    }
+    const bool sampled = body.contains("monotonic_ms");
+    const ClockSample sample{text(body, "boot_id"), number(body, "monotonic_ms"), *time};
+    if (sampled && record.event == event::kClockAcknowledged) {
+        catalog.clock.confirm(sample);
+        return;
+    }
+    if (sampled) {
+        catalog.clock.observe(sample, record.seq);
+    }
+    catalog.clock.record(*time);
 }
 
 void fold_settings(Catalog& catalog, const Json& body) {
@@ -171,80 +258,6 @@ void fold_settings(Catalog& catalog, const Json& body) {
             catalog.settings[name] = value.get<std::string>();
         }
     }
-}
-
-Json error_json(const std::optional<ErrorText>& error) {
-    if (!error) {
-        return nullptr;
-    }
-    return {{"code", error->code},
-            {"message", error->message},
-            {"detail", error->detail},
-            {"hint", error->hint}};
-}
-
-Json run_json(const RunEntry& run) {
-    return {{"run", run.run},         {"requested", run.requested},
-            {"started", run.started}, {"finished", run.finished},
-            {"state", run.state},     {"trigger", run.trigger},
-            {"actor", run.actor},     {"due", run.due},
-            {"partial", run.partial}, {"artifacts", run.artifacts},
-            {"bytes", run.bytes},     {"error", error_json(run.error)}};
-}
-
-Json artifact_json(const ArtifactEntry& entry) {
-    return {{"artifact", entry.artifact},
-            {"run", entry.run},
-            {"database", entry.database},
-            {"globals", entry.globals},
-            {"tier", entry.tier},
-            {"taken", entry.taken},
-            {"retain_until", entry.retain_until},
-            {"size", entry.size},
-            {"sql_size", entry.sql_size},
-            {"rows", entry.rows},
-            {"sha256", entry.sha256},
-            {"seal", entry.seal},
-            {"state", entry.state},
-            {"verified", entry.verified},
-            {"seq", entry.seq}};
-}
-
-RunEntry run_from(const Json& json) {
-    RunEntry run;
-    run.run = text(json, "run");
-    run.requested = text(json, "requested");
-    run.started = text(json, "started");
-    run.finished = text(json, "finished");
-    run.state = text(json, "state");
-    run.trigger = text(json, "trigger");
-    run.actor = text(json, "actor");
-    run.due = text(json, "due");
-    run.partial = flag(json, "partial");
-    run.artifacts = number(json, "artifacts");
-    run.bytes = number(json, "bytes");
-    run.error = error_of(json);
-    return run;
-}
-
-ArtifactEntry artifact_from(const Json& json) {
-    ArtifactEntry entry;
-    entry.artifact = text(json, "artifact");
-    entry.run = text(json, "run");
-    entry.database = text(json, "database");
-    entry.globals = flag(json, "globals");
-    entry.tier = text(json, "tier");
-    entry.taken = text(json, "taken");
-    entry.retain_until = text(json, "retain_until");
-    entry.size = number(json, "size");
-    entry.sql_size = number(json, "sql_size");
-    entry.rows = number(json, "rows");
-    entry.sha256 = text(json, "sha256");
-    entry.seal = text(json, "seal");
-    entry.state = text(json, "state");
-    entry.verified = text(json, "verified");
-    entry.seq = number(json, "seq");
-    return entry;
 }
 
 // Parses JSON of bounded depth; discarded where it is not that. What is nested too deeply ends the
@@ -267,8 +280,6 @@ Json parse_bounded(std::string_view content) {
     }
 }
 
-constexpr std::string_view kCheckpointMagic = "immbackup-catalog 1 ";
-
 }  // namespace
 
 void Catalog::apply(const AuditRecord& record) {
@@ -279,6 +290,7 @@ void Catalog::apply(const AuditRecord& record) {
         ++bad_lines;
         return;
     }
+    fold_clock(*this, record, body);
     const std::string& event = record.event;
     if (event == event::kInstanceCreated) {
         instance = text(body, "instance");
@@ -298,10 +310,20 @@ void Catalog::apply(const AuditRecord& record) {
         fold_run_end(*this, record, body, "cancelled");
     } else if (event == event::kArtifactSealed) {
         fold_artifact_sealed(*this, record, body);
-    } else if (event == event::kArtifactVerified) {
-        fold_artifact_verified(*this, record, body);
     } else if (event == event::kSettingsChanged) {
         fold_settings(*this, body);
+    } else if (event == event::kRetentionExtended) {
+        fold_retention_extended(*this, body);
+    } else if (event == event::kRetentionChanged) {
+        unacknowledged += (unacknowledged.empty() ? "" : "; ") + text(body, "effect");
+        unacknowledged_since = unacknowledged_since.empty() ? record.time : unacknowledged_since;
+    } else if (event == event::kSettingsAcknowledged) {
+        unacknowledged.clear();
+        unacknowledged_since.clear();
+    } else if (event == event::kDatabaseRetired) {
+        retired[text(body, "database")] = {record.time, text(body, "reason")};
+    } else {
+        fold_artifact(*this, record, body);
     }
 }
 
@@ -315,111 +337,8 @@ void Catalog::apply_line(std::string_view line, std::uint64_t bytes) {
     }
 }
 
-std::string catalog_to_checkpoint(const Catalog& catalog) {
-    Json runs = Json::array();
-    for (const auto& [id, run] : catalog.runs) {
-        runs.push_back(run_json(run));
-    }
-    Json artifacts = Json::array();
-    for (const auto& [stem, entry] : catalog.artifacts) {
-        artifacts.push_back(artifact_json(entry));
-    }
-    const Json json{{"instance", catalog.instance},
-                    {"bad_lines", catalog.bad_lines},
-                    {"last_run", catalog.last_run},
-                    {"last_success", catalog.last_success},
-                    {"last_success_run", catalog.last_success_run},
-                    {"error", error_json(catalog.last_error)},
-                    {"last_error_run", catalog.last_error_run},
-                    {"settings", catalog.settings},
-                    {"schedule", catalog.promise.schedule},
-                    {"timezone", catalog.promise.timezone},
-                    {"active", catalog.promise.active},
-                    {"since", catalog.promise.since},
-                    {"served", catalog.served},
-                    {"last_full_run", catalog.last_full_run},
-                    {"covered", catalog.covered},
-                    {"failures", catalog.failures},
-                    {"runs", std::move(runs)},
-                    {"artifacts", std::move(artifacts)}};
-    const std::string rest = json.dump(-1, ' ', true, Json::error_handler_t::replace) + "\n";
-    return std::string(kCheckpointMagic) + std::to_string(catalog.offset) + " " +
-           std::to_string(catalog.head_seq) + " " + catalog.head_hash + " " + sha256_hex(rest) +
-           "\n" + rest;
-}
-
-namespace {
-
-// Takes the next space-separated word off the first line.
-std::string_view next_word(std::string_view& line) {
-    const auto end = std::min(line.find(' '), line.size());
-    const std::string_view word = line.substr(0, end);
-    line.remove_prefix(std::min(end + 1, line.size()));
-    return word;
-}
-
-std::optional<std::uint64_t> parse_count(std::string_view word) {
-    std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-    if (error != std::errc{} || end != word.data() + word.size()) {
-        return std::nullopt;
-    }
-    return value;
-}
-
-}  // namespace
-
-std::optional<Catalog> catalog_from_checkpoint(std::string_view content) {
-    const auto end = content.find('\n');
-    if (content.size() > kMaxCheckpoint || !content.starts_with(kCheckpointMagic) ||
-        end == std::string_view::npos) {
-        return std::nullopt;
-    }
-    std::string_view head = content.substr(kCheckpointMagic.size(), end - kCheckpointMagic.size());
-    const std::string_view rest = content.substr(end + 1);
-    Catalog catalog;
-    const auto offset = parse_count(next_word(head));
-    const auto seq = parse_count(next_word(head));
-    catalog.head_hash = std::string(next_word(head));
-    if (!offset || !seq || !is_sha256_hex(catalog.head_hash) || head != sha256_hex(rest)) {
-        return std::nullopt;
-    }
-    catalog.offset = *offset;
-    catalog.head_seq = *seq;
-    const Json json = parse_bounded(rest);
-    if (!json.is_object() || !json.contains("runs") || !json["runs"].is_array() ||
-        !json.contains("artifacts") || !json["artifacts"].is_array()) {
-        return std::nullopt;
-    }
-    catalog.instance = text(json, "instance");
-    catalog.bad_lines = number(json, "bad_lines");
-    catalog.last_run = text(json, "last_run");
-    catalog.last_success = text(json, "last_success");
-    catalog.last_success_run = text(json, "last_success_run");
-    catalog.last_error = error_of(json);
-    catalog.last_error_run = text(json, "last_error_run");
-    fold_settings(catalog, json);
-    catalog.promise = {text(json, "schedule"), text(json, "timezone"), flag(json, "active"),
-                       text(json, "since")};
-    catalog.served = text(json, "served");
-    catalog.last_full_run = text(json, "last_full_run");
-    catalog.covered = text(json, "covered");
-    catalog.failures = number(json, "failures");
-    for (const Json& entry : json["runs"]) {
-        RunEntry run = entry.is_object() ? run_from(entry) : RunEntry{};
-        if (!parse_run_id(run.run)) {
-            return std::nullopt;
-        }
-        catalog.runs[run.run] = std::move(run);
-    }
-    for (const Json& entry : json["artifacts"]) {
-        ArtifactEntry artifact = entry.is_object() ? artifact_from(entry) : ArtifactEntry{};
-        if (!parse_stem(artifact.artifact)) {
-            return std::nullopt;
-        }
-        catalog.artifacts[artifact.artifact] = std::move(artifact);
-    }
-    return catalog;
+std::string Subject::title() const {
+    return globals ? std::string("the globals") : "database \"" + database + "\"";
 }
 
 }  // namespace immbackup

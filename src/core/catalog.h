@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/audit_record.h"
+#include "core/clock_state.h"
 
 namespace immbackup {
 
@@ -50,9 +51,33 @@ struct ArtifactEntry {
     std::uint64_t rows = 0;
     std::string sha256;
     std::string seal;
-    std::string state;      // good, missing, corrupt: as last found by a verification
+    std::string state;      // good, missing, corrupt: as last found; pruned
     std::string verified;   // time of the last verification that found it good, or empty
     std::uint64_t seq = 0;  // of its artifact_sealed record
+    std::string stamp;      // Store::stamp() of its files when they were last found good
+    std::string anomaly;    // how it falls short of its baseline (core/anomaly.h), or empty
+    bool accepted = false;  // an operator accepted what is wrong with it
+    std::string hold;       // the reason of a hold, or empty
+    std::string held;       // since when, and by whom
+    std::string held_by;
+    bool intended = false;  // its removal was begun
+    std::string pruned;     // time of its removal, or empty
+    std::string upload;     // empty: none; pending, …
+    bool exists() const { return state != "pruned"; }
+    bool good() const { return state == "good" && !intended; }
+    // Good, and nothing speaks against what is in it.
+    bool sound() const { return good() && (anomaly.empty() || accepted); }
+};
+
+// Whose artifacts belong together: a database, or the globals.
+struct Subject {
+    std::string database;
+    bool globals = false;
+    explicit Subject(const ArtifactEntry& entry)
+        : database(entry.database), globals(entry.globals) {}
+    Subject(std::string name, bool is_globals) : database(std::move(name)), globals(is_globals) {}
+    auto operator<=>(const Subject&) const = default;
+    std::string title() const;  // "database \"shop\"", "the globals"
 };
 
 struct Catalog {
@@ -77,10 +102,22 @@ struct Catalog {
         bool active = false;
         std::string since;
     } promise;
-    std::string served;          // the newest due time that a run served, or that was missed
-    std::string last_full_run;   // the newest good run that was not partial
-    std::string covered;         // when that was requested
-    std::uint64_t failures = 0;  // failed runs since, partial ones not counted
+    std::string served;               // the newest due time that a run served, or that was missed
+    std::string last_full_run;        // the newest good run that was not partial
+    std::string covered;              // when that was requested
+    std::uint64_t failures = 0;       // failed runs since, partial ones not counted
+    std::uint64_t last_full_seq = 0;  // of the record of its end
+
+    ClockState clock;
+    // Databases that are gone: nothing protects their last artifacts. Taken back by a new one.
+    struct Retired {
+        std::string time;
+        std::string reason;
+    };
+    std::map<std::string, Retired> retired;
+    // What changed settings mean for the restore points, until somebody acknowledges it.
+    std::string unacknowledged;
+    std::string unacknowledged_since;
 
     // Folds one whole line (without its newline; `bytes` it takes with it). Never throws for bad
     // content: a line or body it cannot use is counted in bad_lines and otherwise passed over.
@@ -88,10 +125,10 @@ struct Catalog {
     void apply(const AuditRecord& record);
 };
 
-// Checkpoint text: a first line "immbackup-catalog 1 <offset> <seq> <head hash> <sha256 of the
-// rest>", then one JSON object. from_checkpoint returns nothing for anything that is not exactly
-// that, larger than kMaxCheckpoint, or of another format number: then the log is folded from its
-// beginning.
+// Checkpoint text: a first line "immbackup-catalog 2 <offset> <seq> <head hash> <sha256 of the
+// rest>", then lines of tab separated fields (docs/formats.md). from_checkpoint returns nothing for
+// anything that is not exactly that, larger than kMaxCheckpoint, or of another format number: then
+// the log is folded from its beginning.
 inline constexpr std::size_t kMaxCheckpoint = 256 * 1024 * 1024;
 std::string catalog_to_checkpoint(const Catalog& catalog);
 std::optional<Catalog> catalog_from_checkpoint(std::string_view text);

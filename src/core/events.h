@@ -14,19 +14,31 @@
 //                      [databases [..]], [due]
 //   run_started        run, pid, host, boot_id, monotonic_ms, version, databases [..], globals
 //   artifact_sealed    run, artifact, [database], globals, tier, taken, retain_until, size,
-//                      sql_size, rows, tables, sha256, seal, started, finished, warnings [..]
+//                      sql_size, rows, tables, sha256, seal, [stamp], [anomaly], started,
+//                      finished, warnings [..]
 //   artifact_failed    run, [database], globals, error
 //   run_finished       run, artifacts, bytes, sql_bytes, rows, seconds, warnings [..]
 //   run_failed         run, artifacts, bytes, seconds, error, failed [{"database", "error"}]
 //   run_cancelled      run, artifacts, bytes, seconds, error, remaining [..]
 //   sweep              removed [{"file","bytes"}], completed [stems], foreign [files]
 //   artifact_verified  artifact, result ("good" | "missing" | "corrupt"), [sha256], [problem],
-//                      [seconds]
+//                      [seconds], [stamp]
+//   prune_intended     artifact, reason: its removal begins
+//   prune_withdrawn    artifact, reason: it stays after all, whole and sealed
+//   artifact_pruned    artifact, bytes, reason: it is gone
+//   retention_extended artifacts {stem: retain_until}: a longer setting counts for what there is
+//   artifact_held, artifact_released    artifact, actor, reason
+//   artifact_accepted  artifact, actor, reason: what is wrong with it is known
+//   database_retired   database, actor, reason: its last artifacts are protected no longer
+//   retention_changed  from, to {"hourly", "daily", "weekly"} days, effect: until acknowledged
+//   settings_acknowledged    actor, reason
+//   clock_acknowledged       actor, reason, boot_id, monotonic_ms: the clock is right
 //   restore_finished   artifact, target, host, port, rows, seconds, left_out [..]
 //   restore_failed     artifact, target, host, port, error
 //   notified           event, program, result ("ok" | "failed"), [problem], seconds
 //   log_torn           offset, bytes, sha256
 //
+// Any body may carry boot_id and monotonic_ms, the clocks of its moment beside the record's time.
 // times are format_time() texts; sizes are bytes; databases are names.
 #pragma once
 
@@ -47,9 +59,27 @@ inline constexpr const char* kRunFailed = "run_failed";
 inline constexpr const char* kRunCancelled = "run_cancelled";
 inline constexpr const char* kSweep = "sweep";
 inline constexpr const char* kArtifactVerified = "artifact_verified";
+inline constexpr const char* kPruneIntended = "prune_intended";
+inline constexpr const char* kPruneWithdrawn = "prune_withdrawn";
+inline constexpr const char* kArtifactPruned = "artifact_pruned";
+inline constexpr const char* kRetentionExtended = "retention_extended";
+inline constexpr const char* kArtifactHeld = "artifact_held";
+inline constexpr const char* kArtifactReleased = "artifact_released";
+inline constexpr const char* kArtifactAccepted = "artifact_accepted";
+inline constexpr const char* kDatabaseRetired = "database_retired";
+inline constexpr const char* kRetentionChanged = "retention_changed";
+inline constexpr const char* kSettingsAcknowledged = "settings_acknowledged";
+inline constexpr const char* kClockAcknowledged = "clock_acknowledged";
 inline constexpr const char* kRestoreFinished = "restore_finished";
 inline constexpr const char* kRestoreFailed = "restore_failed";
 inline constexpr const char* kNotified = "notified";
 inline constexpr const char* kLogTorn = "log_torn";
+
+// What the program in on_event is told beside failure, recovery and overdue.
+inline constexpr const char* kAlarmAnomaly = "anomaly";
+inline constexpr const char* kAlarmArtifactLost = "artifact_lost";
+inline constexpr const char* kAlarmPruneBlocked = "prune_blocked";
+inline constexpr const char* kAlarmPruneFailed = "prune_failed";
+inline constexpr const char* kAlarmRetentionChanged = "retention_changed";
 
 }  // namespace immbackup::event

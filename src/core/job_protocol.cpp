@@ -17,12 +17,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::array<std::pair<JobEventKind, std::string_view>, 7> kKinds{{
+constexpr std::array<std::pair<JobEventKind, std::string_view>, 8> kKinds{{
     {JobEventKind::run, "run"},
     {JobEventKind::phase, "phase"},
     {JobEventKind::dump, "dump"},
     {JobEventKind::progress, "progress"},
     {JobEventKind::warning, "warning"},
+    {JobEventKind::alarm, "alarm"},
     {JobEventKind::schedule, "schedule"},
     {JobEventKind::result, "result"},
 }};
@@ -168,6 +169,10 @@ std::string job_request_to_json(const JobRequest& request) {
               {"settings_at", request.settings_at},
               {"recover", request.recover},
               {"recover_reason", request.recover_reason},
+              {"act", request.act},
+              {"subject", request.subject},
+              {"reason", request.reason},
+              {"data_directory", request.data_directory},
               {"missed", missed_to_json(request.missed)},
               {"record_promise", request.record_promise},
               {"active", request.active},
@@ -204,6 +209,10 @@ JobRequest job_request_from_json(std::string_view text) {
     read(json, "trigger", out.trigger);
     read(json, "actor", out.actor);
     read(json, "databases", out.databases);
+    read(json, "act", out.act);
+    read(json, "subject", out.subject);
+    read(json, "reason", out.reason);
+    read(json, "data_directory", out.data_directory);
     read(json, "settings_diff", out.settings_diff);
     read(json, "settings_at", out.settings_at);
     read(json, "recover", out.recover);
@@ -250,6 +259,8 @@ std::string format_job_event(const JobEvent& event) {
                                event.bytes_total, event.databases_done, event.databases_total);
         case JobEventKind::warning:
             return fmt::format("warning\t{}\n", field(event.text, 6000));
+        case JobEventKind::alarm:
+            return fmt::format("alarm\t{}\t{}\n", field(event.alarm, 64), field(event.text, 6000));
         case JobEventKind::schedule:
             return fmt::format("schedule\t{}\t{}\t{}\t{}\n",
                                event.since ? field(format_time(*event.since), 64) : "",
@@ -306,6 +317,10 @@ std::optional<JobEvent> parse_job_event(std::string_view line) {
             event.databases_total = fields.number<std::uint32_t>();
             break;
         case JobEventKind::warning:
+            event.text = fields.text();
+            break;
+        case JobEventKind::alarm:
+            event.alarm = fields.text();
             event.text = fields.text();
             break;
         case JobEventKind::schedule:

@@ -11,6 +11,7 @@
 //   progress  <database> <table> <bytes in> <bytes out> <estimated bytes in>
 //             <databases done> <databases>
 //   warning   <text>
+//   alarm     <event> <text>                a warning that on_event is told of (core/events.h)
 //   schedule  <since> <baseline> <covered> <failures>    times, or empty: what the log says of the
 //             past: the schedule holds since then; due times after the second are open; the last
 //             good full run was requested at the third (none yet: since); failed runs since then
@@ -41,7 +42,8 @@ struct RecordRequest {
 struct JobRequest {
     int protocol = kJobProtocol;
     std::string version;  // of the library that asks
-    // "backup": one run; "record": append records, recover, sweep; "notify": run on_event
+    // "backup": one run; "record": append records, recover, sweep; "notify": run on_event;
+    // "prune"; "act": record what an operator says (backup/acts.h)
     std::string job;
     SettingTexts settings;  // effective values; host and port filled in
     std::string bindir;     // where pg_dump, pg_dumpall and psql of this server are
@@ -52,7 +54,12 @@ struct JobRequest {
     std::vector<std::string> databases;  // empty: as the settings say
     std::optional<Time> due;             // the due time that it serves
     std::vector<MissedTimes> missed;     // to be recorded before it
+    // act
+    std::string act;
+    std::string subject;
+    std::string reason;
     // record
+    std::string data_directory;  // of the server, to be compared with the backup directory's disk
     std::vector<RecordRequest> records;
     bool settings_diff =
         false;                // compare `settings` with the last recorded ones and record the diff
@@ -73,7 +80,7 @@ std::string job_request_to_json(const JobRequest& request);  // one line, with n
 // Throws Error(version) for a protocol it does not speak, Error(usage) for anything malformed.
 JobRequest job_request_from_json(std::string_view text);
 
-enum class JobEventKind { run, phase, dump, progress, warning, schedule, result };
+enum class JobEventKind { run, phase, dump, progress, warning, alarm, schedule, result };
 
 struct JobEvent {
     JobEventKind kind = JobEventKind::phase;
@@ -87,7 +94,8 @@ struct JobEvent {
     std::uint64_t bytes_total = 0;  // estimate, 0: unknown
     std::uint32_t databases_done = 0;
     std::uint32_t databases_total = 0;
-    std::string text;           // warning
+    std::string text;           // warning, alarm
+    std::string alarm;          // alarm: its event
     std::optional<Time> since;  // schedule
     std::optional<Time> baseline;
     std::optional<Time> covered;

@@ -66,6 +66,13 @@ class Reader {
         }
     }
 
+    // Manifests of the first days do not have it.
+    void get_if_present(const char* name, std::string& out) const {
+        if (json_.contains(name)) {
+            get(name, out);
+        }
+    }
+
     void get(const char* name, Time& out) const {
         std::string text;
         get(name, text);
@@ -208,6 +215,7 @@ Manifest read_manifest(const Json& json) {
     in.get("large_object_bytes", out.large_object_bytes);
     in.get("role_passwords", out.role_passwords);
     in.get("tier", out.tier);
+    in.get_if_present("anomaly", out.anomaly);
     in.get("retain_until", out.retain_until);
     in.get("seal", out.seal);
     in.get("audit_seq", out.audit_seq);
@@ -262,6 +270,7 @@ std::string manifest_to_json(const Manifest& manifest) {
         {"large_object_bytes", manifest.large_object_bytes},
         {"role_passwords", manifest.role_passwords},
         {"tier", manifest.tier},
+        {"anomaly", manifest.anomaly},
         {"retain_until", format_time(manifest.retain_until)},
         {"seal", manifest.seal},
         {"audit_seq", manifest.audit_seq},

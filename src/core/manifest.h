@@ -81,7 +81,8 @@ struct Manifest {
     std::uint64_t large_objects = 0;
     std::uint64_t large_object_bytes = 0;
     bool role_passwords = true;  // globals only: false where they could not be read
-    std::string tier;            // "hourly"
+    std::string tier;            // "hourly", "daily", "weekly"
+    std::string anomaly;         // how it falls short of the one before, a sentence, or empty
     Time retain_until;
     std::string seal;             // a seal level, core/seal_level.h
     std::uint64_t audit_seq = 0;  // head of the audit log when the manifest was written

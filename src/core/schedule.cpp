@@ -1,6 +1,5 @@
 #include "core/schedule.h"
 
-#include <date/tz.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/zone.h"
 
 namespace immbackup {
 
@@ -123,32 +123,6 @@ void parse_field(std::string_view text, const FieldRule& rule, std::bitset<N>& o
         parse_element(element, rule, out);
     }
 }
-
-// A time zone; UTC, which also works where the system has no time zone database.
-class Zone {
-  public:
-    // Throws what the library throws where it does not know the name.
-    explicit Zone(std::string_view name)
-        : zone_(name.empty() || name == "UTC" ? nullptr : date::locate_zone(std::string(name))) {}
-
-    date::local_seconds to_local(date::sys_seconds time) const {
-        return zone_ != nullptr ? zone_->to_local(time)
-                                : date::local_seconds{time.time_since_epoch()};
-    }
-    // In a gap the first instant after it, in an overlap the first occurrence.
-    date::sys_seconds first_instant(date::local_seconds local) const {
-        if (zone_ == nullptr) {
-            return date::sys_seconds{local.time_since_epoch()};
-        }
-        const date::local_info info = zone_->get_info(local);
-        return info.result == date::local_info::nonexistent
-                   ? info.first.end
-                   : date::sys_seconds{local.time_since_epoch() - info.first.offset};
-    }
-
-  private:
-    const date::time_zone* zone_;
-};
 
 }  // namespace
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdlib>
 
 #include "core/dump_options.h"
 #include "core/error.h"
@@ -41,23 +42,31 @@ std::optional<long> whole_number(std::string_view text) {
     return value;
 }
 
-// "10min" for a setting in seconds, with PostgreSQL's units from the second up.
+// "10min" for a setting in seconds, with PostgreSQL's units from the second up; "2GB" for one in
+// MB.
 std::optional<long> number_with_unit(std::string_view text, std::string_view unit) {
     const auto digits_end = text.find_first_not_of("-0123456789");
     auto value = whole_number(text.substr(0, digits_end));
     if (!value || digits_end == std::string_view::npos) {
         return value;
     }
-    if (unit != "s") {
-        return std::nullopt;
-    }
     std::string_view suffix = text.substr(digits_end);
     suffix.remove_prefix(std::min(suffix.find_first_not_of(' '), suffix.size()));
-    constexpr std::array<std::pair<std::string_view, long>, 4> kUnits{
-        {{"s", 1}, {"min", 60}, {"h", 3600}, {"d", 86400}}};
-    for (const auto& [name, seconds] : kUnits) {
-        if (suffix == name && *value < 1'000'000'000L && *value > -1'000'000'000L) {
-            return *value * seconds;
+    struct Unit {
+        std::string_view base;
+        std::string_view name;
+        long factor;
+    };
+    constexpr std::array<Unit, 7> kUnits{{{"s", "s", 1},
+                                          {"s", "min", 60},
+                                          {"s", "h", 3600},
+                                          {"s", "d", 86'400},
+                                          {"MB", "MB", 1},
+                                          {"MB", "GB", 1024},
+                                          {"MB", "TB", 1024L * 1024}}};
+    for (const auto& [base, name, factor] : kUnits) {
+        if (unit == base && suffix == name && std::abs(*value) < 1'000'000'000L) {
+            return *value * factor;
         }
     }
     return std::nullopt;
@@ -83,7 +92,9 @@ std::optional<std::string> integer_problem(const SettingDefinition& d, std::stri
     if (!number) {
         return fmt::format(
             "\"{}\" is not a whole number{}.", value,
-            std::string_view(d.unit) == "s" ? " of seconds, or a number with s, min, h or d" : "");
+            std::string_view(d.unit) == "s"    ? " of seconds, or a number with s, min, h or d"
+            : std::string_view(d.unit) == "MB" ? " of megabytes, or a number with MB, GB or TB"
+                                               : "");
     }
     if (*number < d.min || *number > d.max) {
         return fmt::format("{} is outside the valid range from {} to {}.", *number, d.min, d.max);
@@ -292,14 +303,6 @@ bool role_matches(std::string_view run_on, bool standby) {
     return wanted == "any" || (wanted == "standby") == standby;
 }
 
-int Settings::effective_hourly_days() const {
-    constexpr int kDefaultHourlyDays = 2;
-    if (retention_hourly_days > 0) {
-        return retention_hourly_days;
-    }
-    return retention_days > 0 ? retention_days : kDefaultHourlyDays;
-}
-
 Settings resolve_settings(const SettingTexts& texts) {
     const Values values(texts);
     Settings out;
@@ -329,6 +332,12 @@ Settings resolve_settings(const SettingTexts& texts) {
     out.nice = values.number("nice");
     out.retention_days = values.number("retention_days");
     out.retention_hourly_days = values.number("retention_hourly_days");
+    out.retention_daily_days = values.number("retention_daily_days");
+    out.retention_weekly_days = values.number("retention_weekly_days");
+    out.min_keep = values.number("min_keep");
+    out.pending_max_days = values.number("pending_max_days");
+    out.anomaly_percent = values.number("anomaly_percent");
+    out.min_free = static_cast<std::uint64_t>(values.number("min_free")) * 1024 * 1024;
     return out;
 }
 

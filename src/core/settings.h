@@ -24,7 +24,7 @@ struct SettingDefinition {
     const char* default_value;  // the text of the default
     int min;                    // integers only
     int max;
-    const char* unit;     // "", "s", "ms": integers only; as PostgreSQL's GUC_UNIT_*
+    const char* unit;     // "", "s", "ms", "MB": integers only; as PostgreSQL's GUC_UNIT_*
     const char* choices;  // enumerations only: comma separated
     const char*
         environment;  // environment variables in order of precedence, comma separated; "" none
@@ -91,13 +91,18 @@ struct Settings {
     int lock_wait_timeout = 0;       // seconds pg_dump waits for a table lock, 0: for ever
     int nice = 0;                    // 0 to 19
     int retention_days = -1;         // -1: unset
-    int retention_hourly_days = -1;  // -1: unset, falls back to retention_days, then to 2
+    int retention_hourly_days = -1;  // -1: unset; core/retention.h has what holds then
+    int retention_daily_days = -1;
+    int retention_weekly_days = -1;
+    int min_keep = 3;            // good artifacts of each database that are never pruned
+    int pending_max_days = 14;   // days that an artifact waits for its upload, 0: for ever
+    int anomaly_percent = 50;    // 0: nothing is an anomaly
+    std::uint64_t min_free = 0;  // bytes that a run must leave free
 
     bool globals_wanted() const {
         return dump_globals == GlobalsMode::on ||
                (dump_globals == GlobalsMode::automatic && databases.empty());
     }
-    int effective_hourly_days() const;
 };
 
 // Name to text; settings that are absent take their default. An empty timezone becomes "UTC".

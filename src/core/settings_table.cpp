@@ -105,11 +105,33 @@ constexpr std::array kDefinitions{
                       "Niceness of the job and of pg_dump.", "0 is the server's own priority."},
     days_setting("retention_days", "BACKUP_RETENTION_DAYS",
                  "Days an artifact is kept where its tier has no setting of its own.",
-                 "-1 means unset. Recorded in the manifest as retain_until; nothing is pruned in "
-                 "this version."),
+                 "-1 means unset."),
     days_setting("retention_hourly_days", "BACKUP_RETENTION_HOURLY_DAYS",
                  "Days an artifact of the hourly tier is kept.",
                  "-1 means unset: retention_days, and where that is unset too, 2."),
+    days_setting("retention_daily_days", "BACKUP_RETENTION_DAILY_DAYS",
+                 "Days an artifact of the daily tier is kept.",
+                 "-1 means unset: retention_days, and where that is unset too, 7."),
+    days_setting("retention_weekly_days", "BACKUP_RETENTION_WEEKLY_DAYS",
+                 "Days an artifact of the weekly tier is kept.",
+                 "-1 means unset: retention_days, and where that is unset too, 28."),
+    SettingDefinition{"min_keep", integer, "3", 1, 1000, "", "", "BACKUP_MIN_KEEP", sighup, false,
+                      "Good artifacts of each database that are kept whatever their age.",
+                      "The newest ones. Those with an anomaly that nobody accepted do not count."},
+    SettingDefinition{"pending_max_days", integer, "14", 0, 36500, "", "",
+                      "BACKUP_PENDING_MAX_DAYS", sighup, false,
+                      "Days beyond its retention that an artifact is kept because its upload is "
+                      "pending.",
+                      "0 means for ever."},
+    SettingDefinition{"anomaly_percent", integer, "50", 0, 99, "", "", "BACKUP_ANOMALY_PERCENT",
+                      sighup, false,
+                      "An artifact below so many percent of the rows or of the SQL of the last "
+                      "accepted one is an anomaly.",
+                      "It is kept and flagged, and nothing older of that database is pruned until "
+                      "it is accepted or a normal one follows. 0 means never."},
+    SettingDefinition{"min_free", integer, "256", 0, 1 << 30, "MB", "", "BACKUP_MIN_FREE", sighup,
+                      false, "Space that a run must leave free on the backup file system.",
+                      "A run that would leave less is refused, after pruning what may go."},
 };
 
 }  // namespace

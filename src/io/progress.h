@@ -26,6 +26,8 @@ class Progress {
     virtual void run_id(std::string_view /*run*/) {}     // its `requested` record is durable
     virtual void dump_process(int /*process_group*/) {}  // 0: ended
     virtual void warning(std::string_view text) = 0;
+    // A warning that somebody must be told of: `event` is one of core/events.h's alarms.
+    virtual void alarm(std::string_view /*event*/, std::string_view text) { warning(text); }
 };
 
 }  // namespace immbackup

@@ -127,7 +127,7 @@ int unit_flag(std::string_view unit) {
     if (unit == "s") {
         return GUC_UNIT_S;
     }
-    return unit == "ms" ? GUC_UNIT_MS : 0;
+    return unit == "ms" ? GUC_UNIT_MS : unit == "MB" ? GUC_UNIT_MB : 0;
 }
 
 config_enum_entry* make_options(std::string_view choices) {

@@ -1,6 +1,7 @@
 // The plain store's class, shared by the files that implement it; everybody else uses store.h.
 #pragma once
 
+#include <array>
 #include <optional>
 
 #include "store/store.h"
@@ -23,8 +24,15 @@ class LocalStore final : public Store {
     Manifest read_manifest(const std::string& stem) const override;
     Fd open_artifact(const std::string& stem) const override;
     SealLevel seal_of(const std::string& stem) const override;
+    std::string stamp(const std::string& stem) const override;
+    std::optional<Error> problem_of(const std::string& stem,
+                                    const CancelToken& cancel) const override;
+    void reseal(const std::string& stem, SealLevel level) override;
+    bool has_manifest(const std::string& stem) const override;
+    std::uint64_t remove(const std::string& stem) override;
 
   private:
+    std::array<fs::path, 3> files_of(const std::string& stem) const;
     void seal_file(const fs::path& path, SealLevel level) const;
     static SealLevel seal_of_file(const fs::path& path);
     static void unseal(const fs::path& path);
@@ -36,7 +44,6 @@ class LocalStore final : public Store {
     void sweep_incoming(SweepReport& report);
     void sweep_active(const std::vector<std::string>& known, SweepReport& report);
     void sweep_stem(const std::string& stem, bool known, SweepReport& report);
-    bool is_whole(const std::string& stem) const;
 
     Layout layout_;
     std::optional<SealLevel> level_;

@@ -61,6 +61,19 @@ class Store {
     virtual Manifest read_manifest(const std::string& stem) const = 0;  // not_found, corrupt
     virtual Fd open_artifact(const std::string& stem) const = 0;
     virtual SealLevel seal_of(const std::string& stem) const = 0;  // the weakest of the three files
+    // What the three files look like from outside (number, size, times): it changes with whatever
+    // is done to one of them, so that what bears the same stamp need not be read again.
+    virtual std::string stamp(const std::string& stem) const = 0;
+    // What is wrong with the three files: Error(not_found) where one is gone, Error(corrupt) where
+    // they do not agree; reads the artifact. Throws what says nothing about them.
+    virtual std::optional<Error> problem_of(const std::string& stem,
+                                            const CancelToken& cancel) const = 0;
+    // Seals what was unsealed, at `level` or as high as possible.
+    virtual void reseal(const std::string& stem, SealLevel level) = 0;
+    virtual bool has_manifest(const std::string& stem) const = 0;
+    // Unseals and removes: the manifest first, so that what a crash leaves is no backup. What is
+    // not there any more is no error. Returns the bytes that were freed.
+    virtual std::uint64_t remove(const std::string& stem) = 0;
 };
 
 // The plain store in a directory of this OS user. Makes the folders (mode 0700) where they are

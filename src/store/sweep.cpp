@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <set>
 
-#include "core/digest.h"
 #include "store/local_store.h"
 #include "store/seal.h"
 
@@ -89,28 +88,6 @@ void LocalStore::sweep_active(const std::vector<std::string>& known, SweepReport
     }
 }
 
-// Everything that publish() puts beside each other is there and agrees.
-bool LocalStore::is_whole(const std::string& stem) const {
-    try {
-        const Manifest manifest = read_manifest(stem);
-        const std::string line = fmt::format("{}  {}\n", manifest.sha256, artifact_file(stem));
-        if (read_file(layout_.digest(stem), 1024) != line) {
-            return false;
-        }
-        const Fd fd = open_artifact(stem);
-        Sha256 digest;
-        const std::uint64_t size =
-            read_blocks(fd, layout_.artifact(stem),
-                        [&digest](std::span<const std::byte> block) { digest.update(block); });
-        return size == manifest.size && digest.hex() == manifest.sha256;
-    } catch (const Error& error) {
-        if (error.code() == ErrorCode::not_found || error.code() == ErrorCode::corrupt) {
-            return false;
-        }
-        throw;  // an error of reading says nothing about what was left
-    }
-}
-
 void LocalStore::sweep_stem(const std::string& stem, bool known, SweepReport& report) {
     if (known) {
         // Recorded as sealed: whatever is wrong with it now is for a verification to find, never to
@@ -120,14 +97,8 @@ void LocalStore::sweep_stem(const std::string& stem, bool known, SweepReport& re
     const std::vector<fs::path> files{layout_.digest(stem), layout_.artifact(stem),
                                       layout_.manifest(stem)};
     std::uint64_t size = 0;
-    if (is_whole(stem)) {
-        const auto promised =
-            seal_level_from_name(read_manifest(stem).seal).value_or(SealLevel::readonly);
-        for (const auto& file : files) {
-            if (seal_of_file(file) < promised) {
-                seal_file(file, std::min(promised, seal_level()));
-            }
-        }
+    if (!problem_of(stem, CancelToken{})) {
+        reseal(stem, seal_level_from_name(read_manifest(stem).seal).value_or(SealLevel::readonly));
         report.completed.push_back(stem);
         return;
     }

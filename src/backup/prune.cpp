@@ -1,0 +1,166 @@
+#include "backup/prune.h"
+
+#include <fmt/format.h>
+
+#include "backup/bodies.h"
+#include "core/events.h"
+#include "core/prune_plan.h"
+#include "io/clock.h"
+
+namespace immbackup {
+
+namespace {
+
+constexpr std::size_t kExtendedPerRecord = 500;
+
+class Prune {
+  public:
+    Prune(Store& store, AuditLog& audit, const Settings& settings, const CancelToken& cancel,
+          Progress& progress)
+        : store_(store), audit_(audit), settings_(settings), cancel_(cancel), progress_(progress) {}
+
+    PruneReport execute();
+
+  private:
+    void finish_begun();
+    void extend(const PrunePlan& plan);
+    void remove(const ArtifactEntry& entry, const std::string& reason);
+    void removed(const std::string& stem, const std::string& reason);
+    void withdraw(const std::string& stem, const std::string& reason);
+    void tell_blocked(const PrunePlan& plan);
+
+    Store& store_;
+    AuditLog& audit_;
+    const Settings& settings_;
+    const CancelToken& cancel_;
+    Progress& progress_;
+    PruneReport report_;
+};
+
+PruneReport Prune::execute() {
+    audit_.refresh();
+    finish_begun();
+    const PrunePlan plan =
+        plan_prune(audit_.catalog(), prune_rules(settings_), {boot_id(), monotonic_ms(), now()});
+    report_.blocked = plan.blocked;
+    extend(plan);
+    for (const PruneRow& row : plan.rows) {
+        cancel_.check();
+        if (row.action == PruneAction::prune) {
+            remove(*row.entry, row.reason);
+        } else if (row.entry->intended) {
+            withdraw(row.entry->artifact, row.reason);
+        }
+    }
+    tell_blocked(plan);
+    return std::move(report_);
+}
+
+// What has lost its manifest is no backup any more: there is no way back.
+void Prune::finish_begun() {
+    std::vector<std::string> begun;
+    for (const auto& [stem, entry] : audit_.catalog().artifacts) {
+        if (entry.exists() && entry.intended && !store_.has_manifest(stem)) {
+            begun.push_back(stem);
+        }
+    }
+    for (const auto& stem : begun) {
+        removed(stem, "Its removal had been begun.");
+    }
+}
+
+void Prune::extend(const PrunePlan& plan) {
+    Body artifacts = Body::object();
+    const auto write = [&] {
+        if (!artifacts.empty()) {
+            report_.extended += artifacts.size();
+            audit_.append(event::kRetentionExtended, body_text({{"artifacts", artifacts}}));
+            artifacts = Body::object();
+        }
+    };
+    for (const PruneRow& row : plan.rows) {
+        if (row.action == PruneAction::extend) {
+            artifacts[row.entry->artifact] = format_time(row.kept_until);
+            if (artifacts.size() == kExtendedPerRecord) {
+                write();
+            }
+        }
+    }
+    write();
+}
+
+void Prune::remove(const ArtifactEntry& entry, const std::string& reason) {
+    const std::string stem = entry.artifact;
+    if (!entry.intended) {
+        audit_.append(event::kPruneIntended, body_text({{"artifact", stem}, {"reason", reason}}));
+    }
+    // The order of the records decides: a hold that came first holds.
+    if (!entry.hold.empty()) {
+        withdraw(stem, "It is under a hold.");
+        return;
+    }
+    try {
+        removed(stem, reason);
+    } catch (const Error& error) {
+        if (error.code() == ErrorCode::audit || error.code() == ErrorCode::no_space) {
+            throw;
+        }
+        report_.failed.push_back(stem);
+        progress_.alarm(event::kAlarmPruneFailed,
+                        fmt::format("artifact {} could not be removed: {}", stem, error.message()));
+    }
+}
+
+void Prune::removed(const std::string& stem, const std::string& reason) {
+    const std::uint64_t bytes = store_.remove(stem);
+    audit_.append(event::kArtifactPruned,
+                  body_text({{"artifact", stem}, {"bytes", bytes}, {"reason", reason}}));
+    report_.pruned.push_back({stem, bytes, reason});
+}
+
+// It is whole; its seal may have been lifted already.
+void Prune::withdraw(const std::string& stem, const std::string& reason) {
+    const ArtifactEntry& entry = audit_.catalog().artifacts.at(stem);
+    store_.reseal(stem, seal_level_from_name(entry.seal).value_or(SealLevel::readonly));
+    audit_.append(
+        event::kPruneWithdrawn,
+        body_text({{"artifact", stem}, {"reason", reason}, {"stamp", store_.stamp(stem)}}));
+}
+
+void Prune::tell_blocked(const PrunePlan& plan) {
+    if (plan.blocked_bytes > 0) {
+        const std::string why = plan.blocked.empty()
+                                    ? "Databases have no new good artifact since the machine was "
+                                      "restarted."
+                                    : plan.blocked;
+        progress_.alarm(event::kAlarmPruneBlocked,
+                        fmt::format("{} bytes of expired backups are not removed. {} {}",
+                                    plan.blocked_bytes, why, plan.hint));
+    }
+}
+
+}  // namespace
+
+PruneReport prune(Store& store, AuditLog& audit, const Settings& settings,
+                  const CancelToken& cancel, Progress& progress) {
+    PruneReport report = Prune(store, audit, settings, cancel, progress).execute();
+    audit.save_checkpoint();
+    return report;
+}
+
+void prune_after(Store& store, AuditLog& audit, const Settings& settings, const CancelToken& cancel,
+                 Progress& progress) {
+    if (cancel.cancelled()) {
+        return;
+    }
+    try {
+        prune(store, audit, settings, cancel, progress);
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::cancelled) {
+            progress.alarm(event::kAlarmPruneFailed,
+                           "expired backups could not be removed: " + error.message());
+        }
+    }
+}
+
+}  // namespace immbackup

@@ -1,0 +1,96 @@
+// `immbackup hold`, `release`, `accept`, `retire` and `acknowledge`: what an operator says,
+// recorded.
+
+#include <fmt/format.h>
+
+#include "backup/acts.h"
+#include "cli/commands.h"
+
+namespace immbackup {
+
+namespace {
+
+struct ActOptions {
+    std::string subject;
+    std::string reason;
+    bool clock = false;
+    bool settings = false;
+};
+
+int act(Context& context, const std::string& kind, const ActOptions& options) {
+    const auto store = context.open_store();
+    AuditLog audit = context.open_audit(*store);
+    record_act(audit, {kind, options.subject, options.reason, os_user()});
+    if (!context.json) {
+        fmt::print("recorded\n");
+    } else {
+        print_json({{"recorded", audit.catalog().head_seq}});
+    }
+    return 0;
+}
+
+struct ActCommand {
+    const char* name;
+    const char* description;
+    const char* subject;  // name of the argument, or null
+    const char* subject_help;
+    const char* example;
+};
+
+void add_act(CLI::App& app, Context& context, const ActCommand& act_command) {
+    CLI::App* command = app.add_subcommand(act_command.name, act_command.description);
+    auto options = std::make_shared<ActOptions>();
+    if (act_command.subject != nullptr) {
+        command->add_option(act_command.subject, options->subject, act_command.subject_help)
+            ->required();
+    } else {
+        auto* settings = command->add_flag("--settings", options->settings,
+                                           "The change of the retention is known, and the recovery "
+                                           "plans are updated");
+        command->add_flag("--clock", options->clock, "The clock is right")->excludes(settings);
+    }
+    command->add_option("--reason", options->reason, "Why; it goes into the audit log")->required();
+    add_setting_options(*command, context, {});
+    add_json_option(*command, context);
+    add_examples(*command, {act_command.example});
+    const std::string name = act_command.name;
+    command->callback([&context, options, name] {
+        context.action = [&context, options, name] {
+            if (name != "acknowledge") {
+                return act(context, name, *options);
+            }
+            if (options->clock == options->settings) {
+                throw Error(ErrorCode::usage, "it is not said what is acknowledged", {},
+                            "Say --settings or --clock.");
+            }
+            return act(context, options->clock ? "acknowledge_clock" : "acknowledge_settings",
+                       *options);
+        };
+    });
+}
+
+}  // namespace
+
+void register_acts(CLI::App& app, Context& context) {
+    constexpr const char* kArtifact = "Its name, as `immbackup list` shows it";
+    add_act(app, context,
+            {"hold", "Put an artifact under a hold: nothing removes it until it is released",
+             "artifact", kArtifact, "immbackup hold 20260118T120000Z.shop --reason 'case 4711'"});
+    add_act(app, context,
+            {"release", "Take the hold off an artifact", "artifact", kArtifact,
+             "immbackup release 20260118T120000Z.shop --reason 'case 4711 is closed'"});
+    add_act(app, context,
+            {"accept", "Accept what is wrong with an artifact: an anomaly, or that it is lost",
+             "artifact", kArtifact,
+             "immbackup accept 20260118T120000Z.shop --reason 'the archive was moved out'"});
+    add_act(app, context,
+            {"retire", "A database is gone for good: its last artifacts are protected no longer",
+             "database", "Name of the database",
+             "immbackup retire shop_old --reason 'replaced by shop'"});
+    add_act(app, context,
+            {"acknowledge", "Acknowledge a change of the retention, or that the clock is right",
+             nullptr, nullptr,
+             "immbackup acknowledge --settings --reason 'recovery plan 12 was updated'"});
+}
+
+}  // namespace immbackup

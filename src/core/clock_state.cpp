@@ -1,0 +1,120 @@
+#include "core/clock_state.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace immbackup {
+
+namespace {
+
+// NTP slews by at most 500 ppm; samples are taken a little before their records are written.
+constexpr std::int64_t kTolerance = 120'000;
+constexpr std::int64_t kSlew = 500;  // one part in so many
+
+constexpr const char* kConfirmHint =
+    "Check the clock. If it is right, say so: SELECT immbackup.acknowledge_clock('why'), or "
+    "`immbackup acknowledge --clock --reason …`.";
+
+std::int64_t ms_between(Time from, Time to) {
+    return (to - from).count();
+}
+
+std::string span_text(std::int64_t ms) {
+    const std::int64_t minutes = std::abs(ms) / 60'000;
+    return minutes < 120       ? fmt::format("{} min", minutes)
+           : minutes < 48 * 60 ? fmt::format("{} h", minutes / 60)
+                               : fmt::format("{} days", minutes / 60 / 24);
+}
+
+bool far(std::int64_t ms) {
+    return ms > kTolerance || ms < -kTolerance;
+}
+
+}  // namespace
+
+void ClockState::record(Time time) {
+    const auto newest = parse_time(fields_.newest);
+    if (!newest || time > *newest) {
+        fields_.newest = format_time(time);
+    }
+}
+
+// A boot whose time of waiting was not over leaves it to the next one: a machine that is never up
+// for long must not keep everything for ever.
+void ClockState::observe_boot(std::uint64_t seq) {
+    constexpr auto kEnough = std::chrono::milliseconds(kSteady).count();
+    if (fields_.boot_seq == 0 || fields_.steady_ms >= static_cast<std::uint64_t>(kEnough)) {
+        fields_.steady_ms = 0;
+    }
+    fields_.boot_seq = seq;
+    fields_.jumped_ms = 0;
+}
+
+void ClockState::observe(const ClockSample& sample, std::uint64_t seq) {
+    const auto last = parse_time(fields_.wall);
+    if (last) {
+        const bool same_boot =
+            sample.boot_id == fields_.boot_id && sample.monotonic_ms >= fields_.monotonic_ms;
+        if (!same_boot) {
+            observe_boot(seq);
+        } else {
+            const auto elapsed =
+                static_cast<std::int64_t>(sample.monotonic_ms - fields_.monotonic_ms);
+            const std::int64_t jump = ms_between(*last, sample.wall) - elapsed;
+            if (far(std::max<std::int64_t>(std::abs(jump) - elapsed / kSlew, 0))) {
+                fields_.jumped_ms += jump;
+                fields_.steady_ms = 0;
+            } else if (fields_.boot_seq != 0) {
+                fields_.steady_ms += static_cast<std::uint64_t>(elapsed);
+            }
+        }
+    }
+    fields_.boot_id = sample.boot_id;
+    fields_.monotonic_ms = sample.monotonic_ms;
+    fields_.wall = format_time(sample.wall);
+}
+
+void ClockState::confirm(const ClockSample& sample) {
+    fields_ = {sample.boot_id,
+               sample.monotonic_ms,
+               format_time(sample.wall),
+               0,
+               format_time(sample.wall),
+               0,
+               0};
+}
+
+ClockVerdict ClockState::judge(const ClockSample& now) const {
+    ClockState at = *this;
+    at.observe(now, UINT64_MAX);
+    const Fields& state = at.fields_;
+    const auto newest = parse_time(state.newest);
+    ClockVerdict out;
+    if (newest && ms_between(now.wall, *newest) > kTolerance) {
+        out.blocked =
+            fmt::format("The clock is {} behind the newest record of the audit log, of {}.",
+                        span_text(ms_between(now.wall, *newest)), state.newest);
+        out.hint = kConfirmHint;
+    } else if (far(state.jumped_ms)) {
+        out.blocked =
+            fmt::format("The clock was set {} by {} while the machine was running.",
+                        state.jumped_ms > 0 ? "forward" : "back", span_text(state.jumped_ms));
+        out.hint = kConfirmHint;
+    } else if (state.boot_seq != 0) {
+        constexpr auto kEnough = std::chrono::milliseconds(kSteady).count();
+        const auto steady = static_cast<std::int64_t>(state.steady_ms);
+        if (steady < kEnough) {
+            out.blocked = fmt::format(
+                "The machine was restarted, and nothing shows that its clock is right; that is "
+                "trusted after another {} of steady time.",
+                span_text(kEnough - steady + 59'999));
+            out.hint = kConfirmHint;
+        }
+        out.wait_seq = state.boot_seq;
+    }
+    return out;
+}
+
+}  // namespace immbackup
