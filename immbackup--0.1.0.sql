@@ -25,6 +25,62 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION immbackup.cancel_run() IS
 'asks the backup run that is going on to stop; false where there is none';
 
+CREATE FUNCTION immbackup.hold(artifact pg_catalog.text, reason pg_catalog.text)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'immbackup_hold'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION immbackup.hold(pg_catalog.text, pg_catalog.text) IS
+'puts an artifact under a hold: nothing removes it until it is released';
+
+CREATE FUNCTION immbackup.release(artifact pg_catalog.text, reason pg_catalog.text)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'immbackup_release'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION immbackup.release(pg_catalog.text, pg_catalog.text) IS
+'takes the hold off an artifact';
+
+CREATE FUNCTION immbackup.accept_anomaly(artifact pg_catalog.text, reason pg_catalog.text)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'immbackup_accept_anomaly'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION immbackup.accept_anomaly(pg_catalog.text, pg_catalog.text) IS
+'accepts what is wrong with an artifact: an anomaly, or that it is missing or corrupt';
+
+CREATE FUNCTION immbackup.retire_database(name pg_catalog.text, reason pg_catalog.text)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'immbackup_retire_database'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION immbackup.retire_database(pg_catalog.text, pg_catalog.text) IS
+'a database is gone for good: its last artifacts are protected no longer';
+
+CREATE FUNCTION immbackup.acknowledge_settings(note pg_catalog.text)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'immbackup_acknowledge_settings'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION immbackup.acknowledge_settings(pg_catalog.text) IS
+'acknowledges a change of the retention: the recovery plans know it';
+
+CREATE FUNCTION immbackup.acknowledge_clock(note pg_catalog.text)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'immbackup_acknowledge_clock'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION immbackup.acknowledge_clock(pg_catalog.text) IS
+'says that the clock is right, so that time may decide again what is removed';
+
+CREATE FUNCTION immbackup.prune(
+    dry_run pg_catalog.bool DEFAULT true,
+    OUT artifact pg_catalog.text,
+    OUT database pg_catalog.text,
+    OUT tier pg_catalog.text,
+    OUT size pg_catalog.int8,
+    OUT action pg_catalog.text,
+    OUT reason pg_catalog.text)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'immbackup_prune'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION immbackup.prune(pg_catalog.bool) IS
+'what pruning would do with each artifact and why; with dry_run => false it does it: action is prune, keep or extend, then pruned or failed';
+
 -- ----------------------------------------------------------------------------- reading functions
 
 CREATE FUNCTION immbackup.version()
@@ -96,7 +152,9 @@ CREATE FUNCTION immbackup.artifacts(
     OUT sha256 pg_catalog.text,
     OUT seal pg_catalog.text,
     OUT state pg_catalog.text,
-    OUT verified pg_catalog.timestamptz)
+    OUT verified pg_catalog.timestamptz,
+    OUT anomaly pg_catalog.text,
+    OUT hold pg_catalog.text)
 RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME', 'immbackup_artifacts'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
@@ -145,6 +203,18 @@ CREATE FUNCTION immbackup.status(
     OUT artifacts pg_catalog.int8,
     OUT bytes pg_catalog.int8,
     OUT seal pg_catalog.text,
+    OUT missing pg_catalog.int8,
+    OUT corrupt pg_catalog.int8,
+    OUT anomalies pg_catalog.int8,
+    OUT anomaly_bytes pg_catalog.int8,
+    OUT holds pg_catalog.int8,
+    OUT prune_blocked pg_catalog.text,
+    OUT prune_blocked_bytes pg_catalog.int8,
+    OUT unacknowledged pg_catalog.text,
+    OUT unacknowledged_since pg_catalog.timestamptz,
+    OUT free_bytes pg_catalog.int8,
+    OUT days_until_full pg_catalog.int8,
+    OUT shares_data_disk pg_catalog.bool,
     OUT audit_records pg_catalog.int8,
     OUT audit_head pg_catalog.text,
     OUT audit_bad_lines pg_catalog.int8,
@@ -165,6 +235,64 @@ AS 'MODULE_PATHNAME', 'immbackup_next_runs'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
 COMMENT ON FUNCTION immbackup.next_runs(pg_catalog.int4, pg_catalog.text, pg_catalog.text) IS
 'the next n due times of the schedule in effect, or of one to be tried';
+
+CREATE FUNCTION immbackup.retention(
+    OUT artifact pg_catalog.text,
+    OUT database pg_catalog.text,
+    OUT globals pg_catalog.bool,
+    OUT tier pg_catalog.text,
+    OUT taken pg_catalog.timestamptz,
+    OUT kept_until pg_catalog.timestamptz,
+    OUT seal pg_catalog.text,
+    OUT hold pg_catalog.bool,
+    OUT hold_reason pg_catalog.text,
+    OUT held_by pg_catalog.text,
+    OUT held_since pg_catalog.timestamptz,
+    OUT anomaly pg_catalog.text,
+    OUT accepted pg_catalog.bool,
+    OUT size pg_catalog.int8,
+    OUT state pg_catalog.text,
+    OUT prune_now pg_catalog.bool,
+    OUT reason pg_catalog.text,
+    OUT conflict pg_catalog.text)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'immbackup_retention'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION immbackup.retention() IS 'what is kept until when and why, see view immbackup.retention';
+
+CREATE FUNCTION immbackup.coverage(
+    weeks pg_catalog.int4 DEFAULT 4,
+    OUT database pg_catalog.text,
+    OUT globals pg_catalog.bool,
+    OUT day pg_catalog.text,
+    OUT made pg_catalog.int8,
+    OUT present pg_catalog.int8,
+    OUT due pg_catalog.int8,
+    OUT missed pg_catalog.int8,
+    OUT oldest pg_catalog.timestamptz,
+    OUT newest pg_catalog.timestamptz)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'immbackup_coverage'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION immbackup.coverage(pg_catalog.int4) IS
+'restore points of each database and day of the last weeks, see view immbackup.coverage';
+
+CREATE FUNCTION immbackup.retention_preview(
+    hourly pg_catalog.int4 DEFAULT NULL,
+    daily pg_catalog.int4 DEFAULT NULL,
+    weekly pg_catalog.int4 DEFAULT NULL,
+    OUT database pg_catalog.text,
+    OUT globals pg_catalog.bool,
+    OUT in_days pg_catalog.int4,
+    OUT points_before pg_catalog.int8,
+    OUT points_after pg_catalog.int8,
+    OUT oldest_before pg_catalog.timestamptz,
+    OUT oldest_after pg_catalog.timestamptz)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'immbackup_retention_preview'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION immbackup.retention_preview(pg_catalog.int4, pg_catalog.int4, pg_catalog.int4) IS
+'which restore points there will be 1, 7 and 28 days from now, under the retention in effect and under one to be tried (days of each tier; null: as it is)';
 
 CREATE FUNCTION immbackup.settings(
     OUT name pg_catalog.text,
@@ -196,10 +324,10 @@ COMMENT ON VIEW immbackup.runs IS
 
 CREATE VIEW immbackup.artifacts AS
 SELECT a.artifact, a.run, a.database, a.globals, a.tier, a.taken, a.retain_until, a.size, a.sql_size,
-       a.rows, a.sha256, a.seal, a.state, a.verified
+       a.rows, a.sha256, a.seal, a.state, a.verified, a.anomaly, a.hold
   FROM immbackup.artifacts() AS a;
 COMMENT ON VIEW immbackup.artifacts IS
-'every sealed backup: state is good, or missing where one of its files is gone, or corrupt where a verification found it so';
+'every sealed backup: state is good, pruned, missing where one of its files is gone, or corrupt where a verification found it so';
 
 CREATE VIEW immbackup.progress AS
 SELECT p.run, p.phase, p.database, p.table_name, p.bytes_in, p.bytes_out, p.bytes_total, p.percent,
@@ -241,6 +369,18 @@ SELECT s.worker_state,
        s.artifacts,
        s.bytes,
        s.seal,
+       s.missing,
+       s.corrupt,
+       s.anomalies,
+       s.anomaly_bytes,
+       s.holds,
+       s.prune_blocked,
+       s.prune_blocked_bytes,
+       s.unacknowledged,
+       s.unacknowledged_since,
+       s.free_bytes,
+       s.days_until_full,
+       s.shares_data_disk,
        s.audit_records,
        s.audit_head,
        s.audit_bad_lines,
@@ -254,6 +394,19 @@ SELECT s.worker_state,
          WHERE x.extname OPERATOR(pg_catalog.=) 'immbackup') AS e;
 COMMENT ON VIEW immbackup.status IS
 'one row: is immbackup at work, when did it last succeed, what failed last, what is pending';
+
+CREATE VIEW immbackup.retention AS
+SELECT r.artifact, r.database, r.globals, r.tier, r.taken, r.kept_until, r.seal, r.hold, r.hold_reason,
+       r.held_by, r.held_since, r.anomaly, r.accepted, r.size, r.state, r.prune_now, r.reason, r.conflict
+  FROM immbackup.retention() AS r;
+COMMENT ON VIEW immbackup.retention IS
+'every artifact: until when and why it is kept; state is kept, expired, pruned, missing or corrupt';
+
+CREATE VIEW immbackup.coverage AS
+SELECT c.database, c.globals, c.day::pg_catalog.date AS day, c.made, c.present, c.due, c.missed, c.oldest, c.newest
+  FROM immbackup.coverage() AS c;
+COMMENT ON VIEW immbackup.coverage IS
+'restore points of each database on each local day of the last four weeks, and due times of the schedule without a good complete run';
 
 CREATE VIEW immbackup.settings AS
 SELECT s.name,
@@ -277,6 +430,16 @@ COMMENT ON VIEW immbackup.settings IS
 COMMENT ON COLUMN immbackup.audit.problem IS 'why this line cannot be read or is not what it should be; null for a sound record';
 COMMENT ON COLUMN immbackup.artifacts.database IS 'null for the globals (roles and tablespaces)';
 COMMENT ON COLUMN immbackup.artifacts.verified IS 'when a verification last found it good';
+COMMENT ON COLUMN immbackup.artifacts.anomaly IS 'how it falls short of the accepted one before it';
+COMMENT ON COLUMN immbackup.artifacts.hold IS 'the reason of the hold it is under';
+COMMENT ON COLUMN immbackup.retention.kept_until IS 'with a longer setting of today taken into account';
+COMMENT ON COLUMN immbackup.retention.prune_now IS 'whether a prune would remove it now';
+COMMENT ON COLUMN immbackup.retention.reason IS 'why, or why not';
+COMMENT ON COLUMN immbackup.retention.conflict IS 'a recovery window that shrinks: it was made under a longer retention than counts now';
+COMMENT ON COLUMN immbackup.coverage.made IS 'artifacts made that day, the pruned ones with them';
+COMMENT ON COLUMN immbackup.coverage.present IS 'of these, still there and good';
+COMMENT ON COLUMN immbackup.coverage.due IS 'due times of the day; null before the schedule was promised';
+COMMENT ON COLUMN immbackup.coverage.missed IS 'due times without a good complete run before the next one';
 COMMENT ON COLUMN immbackup.progress.rate IS 'bytes of SQL a second';
 COMMENT ON COLUMN immbackup.runs.due IS 'the due time of the schedule that it serves';
 COMMENT ON COLUMN immbackup.status.scheduling IS 'whether this server takes scheduled runs: there is a schedule, and its role is that of run_on';
@@ -287,6 +450,15 @@ COMMENT ON COLUMN immbackup.status.consecutive_failures IS 'complete runs that f
 COMMENT ON COLUMN immbackup.status.restart_needed IS 'another version is installed than the server has loaded';
 COMMENT ON COLUMN immbackup.status.update_needed IS 'this database needs ALTER EXTENSION immbackup UPDATE';
 COMMENT ON COLUMN immbackup.status.seal IS 'seal level of the newest artifact';
+COMMENT ON COLUMN immbackup.status.anomalies IS 'databases whose newest good artifact is an anomaly that nobody has accepted';
+COMMENT ON COLUMN immbackup.status.anomaly_bytes IS 'expired artifacts that are kept because of them';
+COMMENT ON COLUMN immbackup.status.missing IS 'artifacts that are gone without having been pruned, and that nobody has accepted';
+COMMENT ON COLUMN immbackup.status.corrupt IS 'artifacts found corrupt, and that nobody has accepted';
+COMMENT ON COLUMN immbackup.status.prune_blocked IS 'why nothing at all is pruned now';
+COMMENT ON COLUMN immbackup.status.prune_blocked_bytes IS 'expired artifacts that are kept because of that';
+COMMENT ON COLUMN immbackup.status.unacknowledged IS 'changes of the retention that wait for acknowledge_settings()';
+COMMENT ON COLUMN immbackup.status.days_until_full IS 'days until only min_free is left, as the last two weeks grew and as retention frees; null: not within ten years';
+COMMENT ON COLUMN immbackup.status.shares_data_disk IS 'whether backups and data directory are on one file system';
 COMMENT ON COLUMN immbackup.settings.value IS 'in effect, with what an unset one falls back to filled in';
 COMMENT ON COLUMN immbackup.settings.environment IS 'environment variables that can give it, in order of precedence';
 COMMENT ON COLUMN immbackup.settings.environment_used IS 'the one that is set and usable';
@@ -309,7 +481,10 @@ GRANT EXECUTE ON FUNCTION
     immbackup.progress(),
     immbackup.status(),
     immbackup.next_runs(pg_catalog.int4, pg_catalog.text, pg_catalog.text),
+    immbackup.retention(),
+    immbackup.coverage(pg_catalog.int4),
+    immbackup.retention_preview(pg_catalog.int4, pg_catalog.int4, pg_catalog.int4),
     immbackup.settings()
 TO pg_monitor;
 GRANT SELECT ON immbackup.audit, immbackup.runs, immbackup.artifacts, immbackup.progress,
-    immbackup.status, immbackup.settings TO pg_monitor;
+    immbackup.status, immbackup.retention, immbackup.coverage, immbackup.settings TO pg_monitor;

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "cli/commands.h"
+#include "cli/retention_settings.h"
 #include "core/health.h"
 #include "core/names.h"
 #include "io/clock.h"
@@ -93,7 +94,10 @@ int check(Context& context, const CheckOptions& options) {
         const auto limit = max_age(options);
         const auto store = open_store_for_reading(context.directory());
         catalog = read_catalog(store->layout());
-        health = judge(catalog, now(), missing_artifacts(catalog, store->layout()), limit);
+        const PrunePlan plan =
+            plan_prune(catalog, prune_rules(retention_settings(context, catalog)),
+                       {boot_id(), monotonic_ms(), now()});
+        health = judge(catalog, now(), missing_artifacts(catalog, store->layout()), limit, &plan);
     } catch (const Error& error) {
         health.summary = error.message() + (error.hint().empty() ? "" : ". " + error.hint());
     }

@@ -38,7 +38,8 @@ std::optional<Time> running_since(const Catalog& catalog) {
 // The worst of what is wrong, or that nothing is.
 void find_fault(Health& health, const Catalog& catalog, Time now,
                 const std::vector<std::string>& missing,
-                std::optional<std::chrono::seconds> max_age) {
+                std::optional<std::chrono::seconds> max_age, const PrunePlan* plan) {
+    const Standing stock = standing(catalog);
     const auto reference = health.last_good ? health.last_good : parse_time(catalog.promise.since);
     const std::string age =
         health.last_good ? fmt::format("last good run {} ended {} ago", catalog.last_full_run,
@@ -56,6 +57,11 @@ void find_fault(Health& health, const Catalog& catalog, Time now,
     } else if (!missing.empty()) {
         health.summary = fmt::format("files of {} artifacts of run {} are missing, such as {}",
                                      missing.size(), catalog.last_full_run, missing.front());
+    } else if (!stock.missing.empty() || !stock.corrupt.empty()) {
+        const bool gone = !stock.missing.empty();
+        health.summary = fmt::format("{} artifacts are missing and {} corrupt, such as {}; {}",
+                                     stock.missing.size(), stock.corrupt.size(),
+                                     gone ? stock.missing.front() : stock.corrupt.front(), age);
     } else if (max_age && (!reference || now - *reference > *max_age)) {
         health.summary =
             fmt::format("{}, which is longer than {}{}", age, span_text(*max_age), failing);
@@ -69,6 +75,20 @@ void find_fault(Health& health, const Catalog& catalog, Time now,
     } else if (health.failures > 0) {
         health.verdict = Verdict::warning;
         health.summary = age + failing;
+    } else if (!stock.anomalies.empty()) {
+        health.verdict = Verdict::warning;
+        health.summary = fmt::format("artifact {} is an anomaly that nobody has accepted: {}",
+                                     stock.anomalies.front(),
+                                     catalog.artifacts.at(stock.anomalies.front()).anomaly);
+    } else if (plan != nullptr && plan->blocked_bytes > 0) {
+        health.verdict = Verdict::warning;
+        health.summary = fmt::format(
+            "{} bytes of expired backups are not removed: {}", plan->blocked_bytes,
+            plan->blocked.empty() ? "databases have no new good artifact since the restart"
+                                  : plan->blocked);
+    } else if (!catalog.unacknowledged.empty()) {
+        health.verdict = Verdict::warning;
+        health.summary = "a change of the retention is not acknowledged: " + catalog.unacknowledged;
     } else if (!max_age && catalog.promise.schedule.empty() && !health.last_good) {
         health.verdict = Verdict::unknown;
         health.summary = "there is no complete backup, and no schedule";
@@ -113,6 +133,34 @@ std::optional<Time> overdue_since(const Catalog& catalog, Time now) {
     return at && *at <= now ? at : std::nullopt;
 }
 
+Standing standing(const Catalog& catalog) {
+    Standing out;
+    std::uint64_t newest = 0;
+    for (const auto& [stem, entry] : catalog.artifacts) {
+        if (!entry.exists()) {
+            continue;
+        }
+        ++out.artifacts;
+        out.bytes += entry.size;
+        out.holds += entry.hold.empty() ? 0 : 1;
+        if (entry.seq >= newest) {
+            newest = entry.seq;
+            out.newest_seal = entry.seal;
+        }
+        if (entry.state != "good" && !entry.accepted) {
+            (entry.state == "missing" ? out.missing : out.corrupt).push_back(stem);
+        }
+    }
+    for (const auto& [subject, entries] : by_subject(catalog)) {
+        const auto good = std::find_if(entries.begin(), entries.end(),
+                                       [](const auto* entry) { return entry->good(); });
+        if (good != entries.end() && !(*good)->sound()) {
+            out.anomalies.push_back((*good)->artifact);
+        }
+    }
+    return out;
+}
+
 const char* verdict_name(Verdict verdict) {
     switch (verdict) {
         case Verdict::ok:
@@ -128,7 +176,7 @@ const char* verdict_name(Verdict verdict) {
 }
 
 Health judge(const Catalog& catalog, Time now, const std::vector<std::string>& missing,
-             std::optional<std::chrono::seconds> max_age) {
+             std::optional<std::chrono::seconds> max_age, const PrunePlan* plan) {
     Health health;
     const auto last = catalog.runs.find(catalog.last_full_run);
     if (last != catalog.runs.end()) {
@@ -139,7 +187,7 @@ Health judge(const Catalog& catalog, Time now, const std::vector<std::string>& m
     if (const auto schedule = promised_schedule(catalog)) {
         health.next_due = schedule->next_after(now);
     }
-    find_fault(health, catalog, now, missing, max_age);
+    find_fault(health, catalog, now, missing, max_age, plan);
     if (health.next_due) {
         health.summary += "; next due " + format_time(*health.next_due);
     }

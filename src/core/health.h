@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/catalog.h"
+#include "core/prune_plan.h"
 #include "core/schedule.h"
 #include "core/time.h"
 
@@ -43,10 +44,22 @@ struct Health {
     std::uint64_t failures = 0;  // complete runs that failed since the last good one
 };
 
+// What is to be known about the artifacts there are, beside the runs.
+struct Standing {
+    std::uint64_t artifacts = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t holds = 0;
+    std::vector<std::string> missing;    // and nobody has accepted it
+    std::vector<std::string> corrupt;    // the same
+    std::vector<std::string> anomalies;  // newest good artifacts that are anomalies, not accepted
+    std::string newest_seal;             // of the newest artifact
+};
+Standing standing(const Catalog& catalog);
+
 // `missing`: artifacts of the last good run whose files are not there. `max_age`: the last good
-// complete run may not have ended longer ago.
+// complete run may not have ended longer ago. `plan`: what may be pruned now, where that is known.
 Health judge(const Catalog& catalog, Time now, const std::vector<std::string>& missing,
-             std::optional<std::chrono::seconds> max_age);
+             std::optional<std::chrono::seconds> max_age, const PrunePlan* plan = nullptr);
 
 // Stems of the artifacts of the last good complete run.
 std::vector<std::string> newest_artifacts(const Catalog& catalog);

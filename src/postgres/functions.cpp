@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "postgres/guard.h"
 #include "postgres/guc.h"
+#include "postgres/session.h"
 #include "postgres/shmem.h"
 
 extern "C" {
@@ -94,13 +95,6 @@ void refuse_deadlock() {
              errmsg("cannot wait for the backup: waiting would deadlock"), errdetail("%s", reason),
              errhint("Call run_now() in a transaction of its own, or with wait => false.")));
     }
-}
-
-void raise_scheduler_down() {
-    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                    errmsg("the immbackup scheduler is not running"),
-                    errhint("The server starts it again within seconds; see the server log for why "
-                            "it ended.")));
 }
 
 // Puts the request into the slot and wakes the scheduler. Returns its number.
@@ -220,10 +214,6 @@ char* await(std::uint64_t id, bool to_end) {
         ConditionVariableTimedSleep(&shared->changed, kPollMs,
                                     compat_wait_event("ImmbackupRun", &run_wait_event));
     }
-}
-
-char* session_user_utf8() {
-    return utf8_text(GetUserNameFromId(GetSessionUserId(), false));
 }
 
 }  // namespace

@@ -52,6 +52,10 @@ void RowWriter::number(std::uint64_t value) {
     add({Kind::number, {}, static_cast<std::int64_t>(std::min(value, kMax)), 0});
 }
 
+void RowWriter::number_or_null(std::optional<std::uint64_t> value) {
+    value ? number(*value) : null();
+}
+
 void RowWriter::integer(int value) {
     add({Kind::integer, {}, value, 0});
 }

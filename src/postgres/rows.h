@@ -6,6 +6,7 @@
 #include <array>
 #include <concepts>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -16,7 +17,7 @@ namespace immbackup {
 
 class RowWriter {
   public:
-    static constexpr std::size_t kMaxColumns = 32;
+    static constexpr std::size_t kMaxColumns = 48;
 
     // Outside of guarded(): prepares the result of the call.
     explicit RowWriter(FunctionCallInfo fcinfo);
@@ -34,6 +35,7 @@ class RowWriter {
     void text_or_null(T&& value) = delete;
     void json(std::string_view value);  // valid JSON in ASCII
     void number(std::uint64_t value);   // bigint
+    void number_or_null(std::optional<std::uint64_t> value);
     void integer(int value);
     void real(double value);
     void flag(bool value);

@@ -119,7 +119,7 @@ void add_pipes(WaitEventSet* set, const WaitList::Pipes& pipes) {
 bool wait_for_work(long timeout_ms) {
     static WaitEventSet* set = nullptr;
     static WaitList waited{};
-    constexpr int kMaxEvents = 9;
+    constexpr int kMaxEvents = 12;
     const WaitList wanted = supervisor->wait_list();
     if (set == nullptr || !(wanted == waited)) {
         if (set != nullptr) {
@@ -132,6 +132,7 @@ bool wait_for_work(long timeout_ms) {
         AddWaitEventToSet(set, WL_SOCKET_READABLE, timer.fd(), nullptr, nullptr);
         add_pipes(set, wanted.job);
         add_pipes(set, wanted.notifier);
+        add_pipes(set, wanted.maintainer);
         waited = wanted;
     }
     timer.set(supervisor->wake_at());

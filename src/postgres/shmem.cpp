@@ -88,6 +88,20 @@ const Outcome* find_outcome(std::uint64_t request) {
     return outcome.request == request ? &outcome : nullptr;
 }
 
+void finish_maintenance(const FixedError& error) {
+    MaintenanceRequest& request = shared->maintenance;
+    Outcome& outcome = shared->maintenance_outcomes[request.id % kKeptOutcomes];
+    outcome.request = request.id;
+    outcome.run.set("");
+    outcome.error = error;
+    request.state = RequestState::idle;
+}
+
+const Outcome* find_maintenance_outcome(std::uint64_t request) {
+    const Outcome& outcome = shared->maintenance_outcomes[request % kKeptOutcomes];
+    return outcome.request == request ? &outcome : nullptr;
+}
+
 void require_preloaded() {
     if (shared == nullptr) {
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -69,6 +69,18 @@ struct Request {
     FixedText<kNameSize> names[kMaxRequestNames];
 };
 
+// What a session asks of the maintenance lane, beside any backup that goes on: to prune, or to
+// record what an operator says (backup/acts.h).
+struct MaintenanceRequest {
+    std::uint64_t id;  // counts up; of the newest request
+    RequestState state;
+    FixedText<16> job;  // "prune", "act"
+    FixedText<32> act;
+    FixedText<512> subject;
+    FixedText<4096> reason;
+    FixedText<kNameSize> actor;
+};
+
 struct RunProgress {
     FixedText<32> phase;
     FixedText<kNameSize> database;
@@ -98,6 +110,9 @@ struct SharedState {
     Request request;
     RunProgress progress;
     std::array<Outcome, kKeptOutcomes> outcomes;
+
+    MaintenanceRequest maintenance;
+    std::array<Outcome, kKeptOutcomes> maintenance_outcomes;
 };
 
 // Null where the library was not preloaded.
@@ -110,6 +125,9 @@ void request_shared_memory();
 void finish_request(const FixedError& error);
 // Null where the outcome is not there (any more). Call with the lock held.
 const Outcome* find_outcome(std::uint64_t request);
+// The same for the maintenance lane.
+void finish_maintenance(const FixedError& error);
+const Outcome* find_maintenance_outcome(std::uint64_t request);
 
 // Holds the lock in a C++ frame.
 class SharedLock {

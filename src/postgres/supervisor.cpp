@@ -45,7 +45,10 @@ Supervisor::Supervisor(std::string bindir)
                       monotonic_ms() ^ static_cast<unsigned>(::getpid())))]() mutable {
           return std::uniform_real_distribution<double>()(engine);
       }),
-      notifier_(program_) {}
+      notifier_(program_),
+      maintainer_(
+          program_, [this](const char* job) { return base_request(job); },
+          [this](const JobEvent& event) { warn(event); }) {}
 
 void Supervisor::step() {
     reap();
@@ -58,6 +61,7 @@ void Supervisor::step() {
     // After it: a run that begins just now, as after a suspension, is not overdue yet.
     check_overdue();
     notifier_.step();
+    maintainer_.step(state_ == WorkerState::misconfigured ? &*problem_ : nullptr);
     show_activity();
     share_schedule();
 }
@@ -65,6 +69,7 @@ void Supervisor::step() {
 void Supervisor::shut_down() {
     stopping_ = true;
     notifier_.stop();
+    maintainer_.stop();
     set_state(WorkerState::stopping);
     if (job_) {
         // The postmaster may have signalled our group, with the job in it, already: no harm.
@@ -81,6 +86,9 @@ long Supervisor::timeout_ms() const {
     }
     if (notifier_.kill_at() != 0) {
         next = std::min(next, notifier_.kill_at());
+    }
+    if (maintainer_.kill_at() != 0) {
+        next = std::min(next, maintainer_.kill_at());
     }
     if (log_dropped_ > 0) {
         next = std::min(next, log_window_ + kLogWindow);
@@ -99,7 +107,8 @@ WaitList Supervisor::wait_list() const {
                               : WaitList::Pipes{number, job->stdin_waiting(), job->stdout_fd(),
                                                 job->stderr_fd()};
     };
-    return {pipes(jobs_, job_.get()), pipes(notifier_.jobs(), notifier_.job())};
+    return {pipes(jobs_, job_.get()), pipes(notifier_.jobs(), notifier_.job()),
+            pipes(maintainer_.jobs(), maintainer_.job())};
 }
 
 // ---------------------------------------------------------------------------------- one job
@@ -137,7 +146,7 @@ void Supervisor::reap() {
             if (!result_) {
                 kill_dump();
             }
-        } else if (notifier_.reaped(pid, status)) {
+        } else if (notifier_.reaped(pid, status) || maintainer_.reaped(pid, status)) {
             continue;
         } else if (pid == dump_group_) {
             dump_group_ = 0;
@@ -174,18 +183,32 @@ void Supervisor::handle(const JobEvent& event) {
         result_ = event;
     } else if (event.kind == JobEventKind::dump) {
         dump_group_ = event.process_group;
-    } else if (event.kind == JobEventKind::warning) {
-        // A scheduled run that fails again and again fails for the same reasons.
-        const std::string& text = event.text;
-        if (!due_ || repeats_.pass(text, monotonic_ms())) {
-            call_postgres([&] {
-                ereport(WARNING, (errmsg("immbackup: %s", server_text(text.data(), text.size()))));
-            });
-        }
+    } else if (event.kind == JobEventKind::warning || event.kind == JobEventKind::alarm) {
+        warn(event);
     } else if (event.kind == JobEventKind::schedule) {
         learn(event);
     } else if (work_ == Work::backup) {
         share_progress(event);
+    }
+}
+
+void Supervisor::warn(const JobEvent& event) {
+    // A scheduled run that meets the same thing again and again.
+    const std::string& text = event.text;
+    if (due_ && !repeats_.pass(text, monotonic_ms())) {
+        return;
+    }
+    call_postgres([&] {
+        ereport(WARNING, (errmsg("immbackup: %s", server_text(text.data(), text.size()))));
+    });
+    if (event.kind == JobEventKind::alarm) {
+        std::string run;
+        {
+            SharedLock lock(LW_SHARED);
+            run = shared->request.run.view();
+        }
+        const Error error(ErrorCode::failed, text);
+        tell(event.alarm.c_str(), work_ == Work::backup ? run : "", &error);
     }
 }
 
@@ -335,6 +358,7 @@ ErrorCode Supervisor::error_code_of_result(int exit_code) {
 
 void Supervisor::abandon() noexcept {
     notifier_.kill();
+    maintainer_.kill();
     if (job_ && !job_->ended()) {
         job_->signal(SIGTERM);
         const auto gone_within = [this](int ms) {
@@ -368,6 +392,13 @@ void Supervisor::abandon() noexcept {
         error.message.set("the immbackup scheduler ended during the run");
         error.hint.set("See the server log, and view immbackup.runs for what became of the run.");
         finish_request(error);
+    }
+    if (shared->maintenance.state != RequestState::idle) {
+        FixedError error{};
+        error.code = static_cast<int>(ErrorCode::cancelled);
+        error.message.set("the immbackup scheduler ended");
+        error.hint.set("Ask again; what was begun is finished then.");
+        finish_maintenance(error);
     }
     LWLockRelease(shared->lock);
 }

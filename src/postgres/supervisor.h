@@ -13,6 +13,7 @@
 #include "core/timetable.h"
 #include "postgres/guc.h"
 #include "postgres/job_process.h"
+#include "postgres/maintainer.h"
 #include "postgres/notifier.h"
 #include "postgres/repeat_filter.h"
 #include "postgres/shmem.h"
@@ -31,6 +32,7 @@ struct WaitList {
     };
     Pipes job;
     Pipes notifier;
+    Pipes maintainer;
     bool operator==(const WaitList&) const = default;
 };
 
@@ -56,6 +58,7 @@ class Supervisor {
     void read_events();
     void follow_job();
     void handle(const JobEvent& event);
+    void warn(const JobEvent& event);
     void share_progress(const JobEvent& event);
     void forward_log();
     void enforce();
@@ -144,6 +147,7 @@ class Supervisor {
     std::optional<Time> overdue_at_;
     bool overdue_told_ = false;
     Notifier notifier_;
+    Maintainer maintainer_;
     RepeatFilter repeats_;
 
     WorkerState state_ = WorkerState::starting;

@@ -39,6 +39,10 @@ int server_version_num() {
     return text == nullptr ? PG_VERSION_NUM : std::atoi(text);
 }
 
+std::string data_directory() {
+    return DataDir == nullptr ? "" : DataDir;
+}
+
 FixedError fixed(const Error& error) {
     FixedError text{};
     text.code = static_cast<int>(error.code());
@@ -77,6 +81,9 @@ void Supervisor::reloaded() {
 bool Supervisor::begin_next() {
     if (stopping_) {
         refuse_queued(Error(ErrorCode::cancelled, "the immbackup scheduler is stopping"));
+        if (!maintainer_.idle()) {
+            return false;
+        }
         if (start_recorded_) {
             start_recorded_ = false;
             begin(Work::stop);
@@ -160,6 +167,7 @@ void Supervisor::begin_start() {
     request.find_missed = true;
     request.missed_reason = following_ ? "immbackup was misconfigured"
                                        : "the server, or its scheduler, was not running";
+    request.data_directory = data_directory();
     request.records.push_back({"worker_started", body_text(body)});
     request.recover = true;
     recorded_settings_ = request.settings;

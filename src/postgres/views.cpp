@@ -1,23 +1,22 @@
 // The set-returning functions below the views. They read the audit log (never writing, never
 // locking), shared memory and the settings. No content of a log makes them fail: what cannot be
 // read is a row with `problem` set.
-#include <dirent.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <unordered_set>
 
 #include "core/catalog.h"
-#include "core/health.h"
 #include "core/names.h"
+#include "core/retention.h"
+#include "core/schedule.h"
 #include "io/clock.h"
 #include "postgres/guard.h"
 #include "postgres/guc.h"
+#include "postgres/presence.h"
 #include "postgres/rows.h"
+#include "postgres/shared_copy.h"
 #include "postgres/shmem.h"
 #include "store/audit_log.h"
 #include "store/layout.h"
@@ -28,7 +27,6 @@ PG_FUNCTION_INFO_V1(immbackup_verify_audit);
 PG_FUNCTION_INFO_V1(immbackup_runs);
 PG_FUNCTION_INFO_V1(immbackup_artifacts);
 PG_FUNCTION_INFO_V1(immbackup_progress);
-PG_FUNCTION_INFO_V1(immbackup_status);
 PG_FUNCTION_INFO_V1(immbackup_settings);
 PG_FUNCTION_INFO_V1(immbackup_next_runs);
 }
@@ -67,13 +65,6 @@ void write_record(RowWriter& row, const AuditRecord* record, const std::string& 
     row.emit();
 }
 
-void write_error(RowWriter& row, const std::optional<ErrorText>& error) {
-    row.text_or_null(error ? std::string_view(error->message) : "");
-    row.text_or_null(error ? std::string_view(error->detail) : "");
-    row.text_or_null(error ? std::string_view(error->hint) : "");
-    row.text_or_null(error ? std::string_view(error->code) : "");
-}
-
 void write_run(RowWriter& row, const RunEntry& run) {
     row.text(run.run);
     row.time_or_null(run.requested);
@@ -89,31 +80,8 @@ void write_run(RowWriter& row, const RunEntry& run) {
     row.emit();
 }
 
-// The names in active/, so that three hundred thousand stat() calls are one listing. An absent
-// folder has none.
-std::unordered_set<std::string> files_present(const std::filesystem::path& folder) {
-    std::unordered_set<std::string> names;
-    const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(folder.c_str()), ::closedir);
-    if (!directory) {
-        if (errno == ENOENT) {
-            return names;
-        }
-        throw system_error(errno, "list directory", folder.native());
-    }
-    while (const dirent* entry = ::readdir(directory.get())) {
-        names.emplace(entry->d_name);
-        if (names.size() % 1024 == 0) {
-            check_interrupts();
-        }
-    }
-    return names;
-}
-
-void write_artifact(RowWriter& row, const ArtifactEntry& artifact,
-                    const std::unordered_set<std::string>& present) {
-    const bool complete = present.contains(artifact_file(artifact.artifact)) &&
-                          present.contains(digest_file(artifact.artifact)) &&
-                          present.contains(manifest_file(artifact.artifact));
+void write_artifact(RowWriter& row, const ArtifactEntry& artifact, const FilesPresent& files) {
+    const bool here = !artifact.exists() || files.complete(artifact.artifact);
     row.text(artifact.artifact);
     row.text(artifact.run);
     row.text_or_null(artifact.database);
@@ -126,28 +94,11 @@ void write_artifact(RowWriter& row, const ArtifactEntry& artifact,
     row.number(artifact.rows);
     row.text_or_null(artifact.sha256);
     row.text_or_null(artifact.seal);
-    row.text(complete ? std::string_view(artifact.state) : "missing");
+    row.text(here ? std::string_view(artifact.state) : "missing");
     row.time_or_null(artifact.verified);
+    row.text_or_null(artifact.anomaly);
+    row.text_or_null(artifact.hold);
     row.emit();
-}
-
-struct SharedCopy {
-    WorkerState state;
-    TimestampTz since;
-    int pid;
-    FixedError problem;
-    RequestState request;
-    FixedText<32> run;
-    RunProgress progress;
-    TimestampTz next_due;
-    TimestampTz retry_at;
-};
-
-SharedCopy copy_shared() {
-    SharedLock lock(LW_SHARED);
-    return {shared->worker_state, shared->worker_since,  shared->worker_pid,
-            shared->problem,      shared->request.state, shared->request.run,
-            shared->progress,     shared->next_due,      shared->retry_at};
 }
 
 void write_progress(RowWriter& row, const SharedCopy& now) {
@@ -196,71 +147,13 @@ void write_progress(RowWriter& row, const SharedCopy& now) {
     row.emit();
 }
 
-// What the server is at this moment, not what was last recorded.
-bool takes_scheduled_runs() {
-    bool standby = false;
-    call_postgres([&] { standby = RecoveryInProgress(); });
-    const SettingTexts settings = settings_in_effect();
-    return !settings.at("schedule").empty() && role_matches(settings.at("run_on"), standby);
-}
-
-void write_status(RowWriter& row, const SharedCopy& now) {
-    Catalog catalog;
-    std::string audit_problem;
-    try {
-        catalog = read_catalog(layout(), check_interrupts);
-        if (catalog.bad_lines > 0) {
-            audit_problem = std::to_string(catalog.bad_lines) +
-                            " lines of the audit log cannot be read; see immbackup.verify_audit().";
-        }
-    } catch (const Error& error) {
-        audit_problem = error.message();
-    }
-    std::uint64_t bytes = 0;
-    const ArtifactEntry* newest = nullptr;
-    for (const auto& [stem, artifact] : catalog.artifacts) {
-        bytes += artifact.size;
-        if (newest == nullptr || artifact.seq > newest->seq) {
-            newest = &artifact;
-        }
-    }
-    row.text(worker_state_name(now.state));
-    if (now.pid != 0) {
-        row.integer(now.pid);
-    } else {
-        row.null();
-    }
-    row.timestamp_or_null(now.since);
-    row.text_or_null(now.problem.message.view());
-    row.text_or_null(now.problem.detail.view());
-    row.text_or_null(now.problem.hint.view());
-    row.text_or_null(now.request == RequestState::idle ? std::string_view() : now.run.view());
-    row.time_or_null(catalog.last_success);
-    row.text_or_null(catalog.last_success_run);
-    const bool scheduling = takes_scheduled_runs();
-    row.flag(scheduling);
-    row.timestamp_or_null(scheduling && now.pid != 0 ? now.next_due : 0);
-    row.timestamp_or_null(scheduling && now.pid != 0 ? now.retry_at : 0);
-    row.flag(scheduling && overdue_since(catalog, immbackup::now()).has_value());
-    row.number(catalog.failures);
-    write_error(row, catalog.last_error);
-    row.text_or_null(catalog.last_error_run);
-    row.text(IMMBACKUP_VERSION);
-    row.number(catalog.artifacts.size());
-    row.number(bytes);
-    row.text_or_null(newest == nullptr ? "" : std::string_view(newest->seal));
-    row.number(catalog.head_seq);
-    row.text_or_null(catalog.head_seq == 0 ? std::string_view() : catalog.head_hash);
-    row.number(catalog.bad_lines);
-    row.text_or_null(audit_problem);
-    row.emit();
-}
-
 // What a setting comes to where its own value says "unset".
 SettingTexts effective_texts() {
     SettingTexts texts = settings_in_effect();
-    texts["retention_hourly_days"] =
-        std::to_string(resolve_settings(texts).effective_hourly_days());
+    const RetentionDays days = effective_days(resolve_settings(texts));
+    texts["retention_hourly_days"] = std::to_string(days.hourly);
+    texts["retention_daily_days"] = std::to_string(days.daily);
+    texts["retention_weekly_days"] = std::to_string(days.weekly);
     if (texts["timezone"].empty()) {
         texts["timezone"] = "UTC";
     }
@@ -356,9 +249,9 @@ Datum immbackup_artifacts(PG_FUNCTION_ARGS) {
     RowWriter row(fcinfo);
     guarded([&row] {
         const Catalog catalog = read_catalog(layout(), check_interrupts);
-        const auto present = files_present(layout().active());
+        const FilesPresent files(layout().active());
         for (const auto& [stem, artifact] : catalog.artifacts) {
-            write_artifact(row, artifact, present);
+            write_artifact(row, artifact, files);
         }
     });
     return 0;
@@ -372,16 +265,6 @@ Datum immbackup_progress(PG_FUNCTION_ARGS) {
         if (now.request != RequestState::idle) {
             write_progress(row, now);
         }
-    });
-    return 0;
-}
-
-Datum immbackup_status(PG_FUNCTION_ARGS) {
-    require_preloaded();
-    RowWriter row(fcinfo);
-    guarded([&row] {
-        const SharedCopy now = copy_shared();
-        write_status(row, now);
     });
     return 0;
 }

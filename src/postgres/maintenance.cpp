@@ -1,0 +1,230 @@
+// The SQL functions for operators: hold, release, accept, retire, acknowledge, prune. A session
+// puts a request into shared memory, and the maintenance lane's job does it.
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "core/prune_plan.h"
+#include "io/clock.h"
+#include "postgres/guard.h"
+#include "postgres/guc.h"
+#include "postgres/rows.h"
+#include "postgres/session.h"
+#include "postgres/shmem.h"
+#include "store/audit_log.h"
+
+extern "C" {
+PG_FUNCTION_INFO_V1(immbackup_hold);
+PG_FUNCTION_INFO_V1(immbackup_release);
+PG_FUNCTION_INFO_V1(immbackup_accept_anomaly);
+PG_FUNCTION_INFO_V1(immbackup_retire_database);
+PG_FUNCTION_INFO_V1(immbackup_acknowledge_settings);
+PG_FUNCTION_INFO_V1(immbackup_acknowledge_clock);
+PG_FUNCTION_INFO_V1(immbackup_prune);
+}
+
+namespace immbackup {
+
+char* session_user_utf8() {
+    return utf8_text(GetUserNameFromId(GetSessionUserId(), false));
+}
+
+void raise_scheduler_down() {
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("the immbackup scheduler is not running"),
+                    errhint("The server starts it again within seconds; see the server log for why "
+                            "it ended.")));
+    pg_unreachable();
+}
+
+namespace {
+
+uint32 maintenance_wait_event = 0;
+constexpr long kPollMs = 1000;
+
+// Waits for the lane to be free, then takes it: these requests are short. Returns its number.
+std::uint64_t submit(const MaintenanceRequest* wanted) {
+    ConditionVariablePrepareToSleep(&shared->changed);
+    for (;;) {
+        LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+        MaintenanceRequest& slot = shared->maintenance;
+        if (shared->worker_pid == 0 || shared->worker_state == WorkerState::stopping) {
+            LWLockRelease(shared->lock);
+            ConditionVariableCancelSleep();
+            raise_scheduler_down();
+        }
+        if (slot.state == RequestState::idle) {
+            const std::uint64_t id = slot.id + 1;
+            slot = *wanted;
+            slot.id = id;
+            slot.state = RequestState::queued;
+            SetLatch(&shared->worker->procLatch);
+            LWLockRelease(shared->lock);
+            ConditionVariableCancelSleep();
+            return id;
+        }
+        LWLockRelease(shared->lock);
+        ConditionVariableTimedSleep(
+            &shared->changed, kPollMs,
+            compat_wait_event("ImmbackupMaintenance", &maintenance_wait_event));
+    }
+}
+
+void raise_outcome(const FixedError& error) {
+    const auto shown = [](const char* text) { return server_text(text, strlen(text)); };
+    ereport(ERROR, (errcode(sqlstate_of(error_code_from_exit(error.code))),
+                    errmsg("%s", shown(error.message.text)),
+                    error.detail.empty() ? 0 : errdetail("%s", shown(error.detail.text)),
+                    error.hint.empty() ? 0 : errhint("%s", shown(error.hint.text))));
+}
+
+// An interrupt ends the wait, not what was asked for.
+void await(std::uint64_t id) {
+    FixedError* error = static_cast<FixedError*>(palloc0(sizeof(FixedError)));
+    ConditionVariablePrepareToSleep(&shared->changed);
+    for (;;) {
+        LWLockAcquire(shared->lock, LW_SHARED);
+        const Outcome* found = find_maintenance_outcome(id);
+        const bool mine =
+            shared->maintenance.id == id && shared->maintenance.state != RequestState::idle;
+        if (found != nullptr) {
+            *error = found->error;
+        }
+        LWLockRelease(shared->lock);
+        if (found != nullptr || !mine) {
+            ConditionVariableCancelSleep();
+            if (found == nullptr) {
+                ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                                errmsg("the outcome is not known here any more"),
+                                errhint("See view immbackup.audit.")));
+            }
+            if (error->code != static_cast<int>(ErrorCode::ok)) {
+                raise_outcome(*error);
+            }
+            return;
+        }
+        ConditionVariableTimedSleep(
+            &shared->changed, kPollMs,
+            compat_wait_event("ImmbackupMaintenance", &maintenance_wait_event));
+    }
+}
+
+// Copies the text argument, or raises where it does not fit.
+template <std::size_t Size>
+void take_text(FixedText<Size>* to, const char* name, Datum argument) {
+    const char* value = utf8_text(TextDatumGetCString(argument));
+    if (strlen(value) >= Size) {
+        ereport(ERROR, (errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+                        errmsg("%s is longer than %d bytes", name, static_cast<int>(Size - 1))));
+    }
+    to->set(value);
+}
+
+// `subject`: which argument names what it is about, -1: none does. The reason comes last.
+Datum act(FunctionCallInfo fcinfo, const char* name, int subject) {
+    require_preloaded();
+    auto* request = static_cast<MaintenanceRequest*>(palloc0(sizeof(MaintenanceRequest)));
+    request->job.set("act");
+    request->act.set(name);
+    if (subject >= 0) {
+        take_text(&request->subject, "the name", PG_GETARG_DATUM(subject));
+    }
+    take_text(&request->reason, "the reason", PG_GETARG_DATUM(subject + 1));
+    request->actor.set(session_user_utf8());
+    await(submit(request));
+    PG_RETURN_VOID();
+}
+
+// What would be done, or what became of what was planned: a row for each artifact.
+void write_plan(RowWriter& row, const std::string& directory, bool executed) {
+    const Catalog catalog = read_catalog(Layout{directory}, check_interrupts);
+    const PrunePlan plan = plan_prune(catalog, prune_rules(resolve_settings(settings_in_effect())),
+                                      {boot_id(), monotonic_ms(), now()});
+    for (const PruneRow& planned : plan.rows) {
+        const ArtifactEntry& entry = *planned.entry;
+        row.text(entry.artifact);
+        row.text_or_null(entry.database);
+        row.text_or_null(entry.tier);
+        row.number(entry.size);
+        // After the execution nothing is left to be removed but what could not be.
+        row.text(executed && planned.action == PruneAction::prune
+                     ? "failed"
+                     : prune_action_name(planned.action));
+        row.text(planned.reason);
+        row.emit();
+    }
+}
+
+// What went since the record with this number.
+void write_pruned(RowWriter& row, const std::string& directory, std::uint64_t since) {
+    const Catalog catalog = read_catalog(Layout{directory}, check_interrupts);
+    read_audit(Layout{directory}, since,
+               [&](const AuditRecord* record, std::uint64_t, const std::string&) {
+                   if (record == nullptr || record->event != "artifact_pruned") {
+                       return true;
+                   }
+                   const auto body = nlohmann::json::parse(record->body, nullptr, false);
+                   const auto entry = body.is_object()
+                                          ? catalog.artifacts.find(body.value("artifact", ""))
+                                          : catalog.artifacts.end();
+                   if (entry != catalog.artifacts.end()) {
+                       const std::string reason = body.value("reason", "");
+                       row.text(entry->first);
+                       row.text_or_null(entry->second.database);
+                       row.text_or_null(entry->second.tier);
+                       row.number(entry->second.size);
+                       row.text("pruned");
+                       row.text(reason);
+                       row.emit();
+                   }
+                   return true;
+               });
+}
+
+}  // namespace
+
+}  // namespace immbackup
+
+using namespace immbackup;
+
+Datum immbackup_hold(PG_FUNCTION_ARGS) {
+    return act(fcinfo, "hold", 0);
+}
+Datum immbackup_release(PG_FUNCTION_ARGS) {
+    return act(fcinfo, "release", 0);
+}
+Datum immbackup_accept_anomaly(PG_FUNCTION_ARGS) {
+    return act(fcinfo, "accept", 0);
+}
+Datum immbackup_retire_database(PG_FUNCTION_ARGS) {
+    return act(fcinfo, "retire", 0);
+}
+Datum immbackup_acknowledge_settings(PG_FUNCTION_ARGS) {
+    return act(fcinfo, "acknowledge_settings", -1);
+}
+Datum immbackup_acknowledge_clock(PG_FUNCTION_ARGS) {
+    return act(fcinfo, "acknowledge_clock", -1);
+}
+
+Datum immbackup_prune(PG_FUNCTION_ARGS) {
+    require_preloaded();
+    const bool dry_run = PG_ARGISNULL(0) || PG_GETARG_BOOL(0);
+    std::uint64_t before = 0;
+    if (!dry_run) {
+        guarded([&before] {
+            before = read_catalog(Layout{configured_directory()}, check_interrupts).head_seq;
+        });
+        auto* request = static_cast<MaintenanceRequest*>(palloc0(sizeof(MaintenanceRequest)));
+        request->job.set("prune");
+        request->actor.set(session_user_utf8());
+        await(submit(request));
+    }
+    RowWriter row(fcinfo);
+    guarded([&row, &dry_run, &before] {
+        const std::string directory = configured_directory();
+        if (!dry_run) {
+            write_pruned(row, directory, before);
+        }
+        write_plan(row, directory, !dry_run);
+    });
+    return 0;
+}
