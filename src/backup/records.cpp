@@ -112,7 +112,7 @@ std::string artifact_sealed_body(const Manifest& m, const std::string& stamp) {
                      {"sha256", m.sha256},
                      {"seal", m.seal},
                      {"stamp", stamp},
-                     {"anomaly", m.anomaly},
+                     {"anomaly", bounded_text(m.anomaly, 1000)},
                      {"started", format_time(m.started)},
                      {"finished", format_time(m.finished)},
                      {"warnings", warnings_json(m.warnings)}});

@@ -44,8 +44,8 @@ void record_retention_change(AuditLog& audit, const SettingTexts& before, const 
         "days kept: hourly {} instead of {}, daily {} instead of {}, "
         "weekly {} instead of {}",
         is.hourly, was->hourly, is.daily, was->daily, is.weekly, was->weekly);
-    const std::string points = preview_text(
-        preview_retention(audit.catalog(), schedule_of(after), after.timezone, *was, is, now));
+    const std::string points = preview_text(preview_retention(
+        audit.catalog(), schedule_of(after), after.timezone, *was, is, after.min_keep, now));
     if (!points.empty()) {
         effect += ": " + points;
     }

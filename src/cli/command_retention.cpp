@@ -85,8 +85,9 @@ int print_preview(Context& context, const PreviewOptions& options) {
     auto json = Json::array();
     std::vector<std::vector<std::string>> rows{
         {"DATABASE", "IN DAYS", "POINTS", "THEN", "OLDEST", "THEN"}};
-    for (const auto& row : preview_retention(at.catalog, schedule_of(at.settings),
-                                             at.settings.timezone, before, after, now())) {
+    for (const auto& row :
+         preview_retention(at.catalog, schedule_of(at.settings), at.settings.timezone, before,
+                           after, at.settings.min_keep, now())) {
         rows.push_back({name_text(row.subject), fmt::format("{}", row.in_days),
                         fmt::format("{}", row.before), fmt::format("{}", row.after),
                         time_text(row.oldest_before), time_text(row.oldest_after)});

@@ -24,7 +24,8 @@ std::optional<RestorePoint> point_of(const ArtifactEntry& entry, const Retention
     if (!taken || !until) {
         return std::nullopt;
     }
-    return RestorePoint{*taken, std::max(*until, *taken + days.of(entry.tier)), entry.tier};
+    const Time kept = std::max(*until, *taken + days.of(entry.tier));
+    return RestorePoint{*taken, entry.hold.empty() ? kept : Time::max(), entry.tier};
 }
 
 struct Count {
@@ -32,12 +33,15 @@ struct Count {
     std::optional<Time> oldest;
 };
 
-Count count_at(const std::vector<RestorePoint>& points, Time at) {
+Count count_at(std::vector<RestorePoint> points, Time at, int min_keep) {
+    std::sort(points.begin(), points.end(),
+              [](const auto& a, const auto& b) { return a.taken > b.taken; });
     Count out;
+    int newest = 0;
     for (const auto& point : points) {
-        if (point.taken <= at && point.until > at) {
+        if (point.taken <= at && (newest++ < min_keep || point.until > at)) {
             ++out.points;
-            out.oldest = std::min(point.taken, out.oldest.value_or(point.taken));
+            out.oldest = point.taken;
         }
     }
     return out;
@@ -126,7 +130,7 @@ std::vector<RestorePoint> restore_points(const Catalog& catalog, const Subject& 
 std::vector<PreviewRow> preview_retention(const Catalog& catalog,
                                           const std::optional<Schedule>& schedule,
                                           std::string_view timezone, const RetentionDays& before,
-                                          const RetentionDays& after, Time now) {
+                                          const RetentionDays& after, int min_keep, Time now) {
     std::vector<PreviewRow> rows;
     const Time end = now + Days(kPreviewDays.back());
     for (const auto& [subject, entries] : by_subject(catalog)) {
@@ -136,8 +140,8 @@ std::vector<PreviewRow> preview_retention(const Catalog& catalog,
         const auto was = restore_points(catalog, subject, schedule, timezone, before, now, end);
         const auto is = restore_points(catalog, subject, schedule, timezone, after, now, end);
         for (const int days : kPreviewDays) {
-            const Count then = count_at(was, now + Days(days));
-            const Count instead = count_at(is, now + Days(days));
+            const Count then = count_at(was, now + Days(days), min_keep);
+            const Count instead = count_at(is, now + Days(days), min_keep);
             rows.push_back(
                 {subject, days, then.points, instead.points, then.oldest, instead.oldest});
         }
@@ -188,7 +192,7 @@ std::optional<int> days_until_full(const Catalog& catalog, const RetentionDays& 
         }
         const auto point = point_of(entry, days);
         if (entry.exists() && point) {
-            stock.push_back({entry.hold.empty() ? point->until : Time::max(), entry.size});
+            stock.push_back({point->until, entry.size});
             present += static_cast<double>(entry.size);
         }
     }

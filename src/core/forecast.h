@@ -36,11 +36,12 @@ struct PreviewRow {
     std::optional<Time> oldest_after;
 };
 inline constexpr std::array kPreviewDays{1, 7, 28};
-// For each subject that has a sound artifact, and each of kPreviewDays.
+// For each subject that has a sound artifact, and each of kPreviewDays. The `min_keep` newest stay
+// whatever their age.
 std::vector<PreviewRow> preview_retention(const Catalog& catalog,
                                           const std::optional<Schedule>& schedule,
                                           std::string_view timezone, const RetentionDays& before,
-                                          const RetentionDays& after, Time now);
+                                          const RetentionDays& after, int min_keep, Time now);
 // "in 28 days 44 instead of 83 restore points, the oldest …", of the subject that loses most; empty
 // where nothing changes.
 std::string preview_text(const std::vector<PreviewRow>& rows);

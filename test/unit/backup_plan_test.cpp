@@ -99,12 +99,12 @@ TEST(CheckSpace, FitsToTheByteWithTheReserve) {
     constexpr std::uint64_t kReserve = 16ULL << 20;
     const DumpItem item{"shop", false};
     const SizeEstimate estimate{1'000'000, 0, "Its last artifact has 1.0 MB."};
-    EXPECT_NO_THROW(check_space(item, estimate, 1'000'000 + kReserve, "/backups"));
-    EXPECT_TRUE(
-        throws_error(ErrorCode::no_space, "not enough space to dump database \"shop\"",
-                     [&] { check_space(item, estimate, 1'000'000 + kReserve - 1, "/backups"); }));
+    EXPECT_NO_THROW(check_space(item, estimate, 1'000'000 + kReserve, 0, "/backups"));
+    EXPECT_TRUE(throws_error(
+        ErrorCode::no_space, "not enough space to dump database \"shop\"",
+        [&] { check_space(item, estimate, 1'000'000 + kReserve - 1, 0, "/backups"); }));
     try {
-        check_space(item, estimate, 5'000'000, "/backups");
+        check_space(item, estimate, 5'000'000, 0, "/backups");
         FAIL();
     } catch (const Error& error) {
         EXPECT_EQ(error.detail(),

@@ -88,7 +88,7 @@ TEST(Records, SayWhatTheCatalogReads) {
     manifest.rows = 3;
     manifest.sha256 = std::string(64, 'a');
     manifest.seal = "readonly";
-    apply(event::kArtifactSealed, artifact_sealed_body(manifest));
+    apply(event::kArtifactSealed, artifact_sealed_body(manifest, "0123456789abcdef"));
     const ArtifactEntry& entry = catalog.artifacts[manifest.artifact];
     EXPECT_EQ(entry.database, "shop");
     EXPECT_EQ(entry.size, 10U);
@@ -129,7 +129,7 @@ TEST(Records, DatabasesAndGlobalsAreToldApart) {
     EXPECT_EQ(globals["globals"], true);
     Manifest manifest;
     manifest.globals = true;
-    EXPECT_FALSE(parsed(artifact_sealed_body(manifest)).contains("database"));
+    EXPECT_FALSE(parsed(artifact_sealed_body(manifest, "0123456789abcdef")).contains("database"));
 }
 
 TEST(Records, NothingMakesOneTooLong) {
@@ -143,7 +143,7 @@ TEST(Records, NothingMakesOneTooLong) {
     sweep.completed = sweep.foreign = texts;
     expect_writable(event::kRunRequested, run_requested_body(kRun, "cli", kWorst, texts));
     expect_writable(event::kRunStarted, run_started_body(kRun, texts, true));
-    expect_writable(event::kArtifactSealed, artifact_sealed_body(manifest));
+    expect_writable(event::kArtifactSealed, artifact_sealed_body(manifest, "0123456789abcdef"));
     expect_writable(event::kArtifactFailed, artifact_failed_body(kRun, failed[0]));
     expect_writable(event::kRunFinished, run_finished_body(kRun, {}, texts));
     expect_writable(event::kRunFailed, run_failed_body(kRun, {}, error, failed));

@@ -21,7 +21,7 @@ class Listing : public testing::Test {
         test::publish_content(*store_, stem, "content of " + stem, "readonly");
         if (record) {
             audit_.append(event::kArtifactSealed,
-                          artifact_sealed_body(store_->read_manifest(stem)));
+                          artifact_sealed_body(store_->read_manifest(stem), store_->stamp(stem)));
         }
         return stem;
     }
