@@ -18,7 +18,9 @@ constexpr std::size_t kMaxList = 200;
 constexpr std::size_t kMaxReason = 500;
 constexpr std::size_t kMaxFailed = 64 * 1024;  // bytes
 constexpr std::size_t kMaxName = 400;
-constexpr std::size_t kMaxSetting = 8192;  // and a quarter of it in the list of changes
+// Of a text setting, and a quarter of it in the list of changes; other settings are short.
+constexpr std::size_t kMaxSetting = 6000;
+constexpr std::size_t kMaxShortSetting = 100;
 
 Json names_json(const std::vector<std::string>& names) {
     return bounded_list(names, kMaxName, 32 * 1024);
@@ -51,8 +53,11 @@ Json totals_json(const std::string& run, const RunTotals& totals) {
 }
 
 // A setting as it can be read back from its record: that is what the next one is compared with.
-std::string recorded(const std::string& value) {
-    return Json::parse(body_text(bounded_text(value, kMaxSetting))).get<std::string>();
+std::string recorded(const std::string& name, const std::string& value) {
+    const SettingDefinition* definition = find_setting(name);
+    const bool is_text = definition == nullptr || definition->type == SettingType::string;
+    return Json::parse(body_text(bounded_text(value, is_text ? kMaxSetting : kMaxShortSetting)))
+        .get<std::string>();
 }
 
 std::string title(const FailedDump& failed) {
@@ -182,7 +187,7 @@ std::optional<std::string> settings_changed_body(const SettingTexts& before,
     Json changes = Json::object();
     Json settings = Json::object();
     for (const auto& [name, text] : after) {
-        const std::string value = recorded(text);
+        const std::string value = recorded(name, text);
         const auto old = before.find(name);
         if (old == before.end() || old->second != value) {
             changes[name] = {

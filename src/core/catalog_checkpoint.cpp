@@ -83,7 +83,10 @@ class Writer {
 class Reader {
   public:
     explicit Reader(std::string_view fields) : rest_(fields) {}
-    void operator()(std::string& value) { good_ = good_ && unescape(next(), value); }
+    void operator()(std::string& value) {
+        const std::string_view word = next();
+        good_ = good_ && unescape(word, value);
+    }
     void operator()(bool& value) {
         const std::string_view word = next();
         good_ = good_ && (word == "0" || word == "1");

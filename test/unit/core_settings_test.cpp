@@ -58,6 +58,12 @@ const std::vector<Values> kValues{
     {"nice", {"0", "19"}, {"20", "-1", "5s", "1.5", "0x5", " 5", ""}},
     {"retention_days", {"-1", "1", "7", "36500"}, {"-2", "0", "36501", "7d", "x"}},
     {"retention_hourly_days", {"-1", "2"}, {"-2", "0", "x"}},
+    {"retention_daily_days", {"-1", "2"}, {"-2", "0", "x"}},
+    {"retention_weekly_days", {"-1", "2"}, {"-2", "0", "x"}},
+    {"min_keep", {"1", "1000"}, {"0", "-1", "1001", "x"}},
+    {"pending_max_days", {"0", "36500"}, {"-1", "36501", "1d"}},
+    {"anomaly_percent", {"0", "99"}, {"-1", "100", "50%"}},
+    {"min_free", {"0", "100", "100MB", "2 GB", "1TB"}, {"-1", "1kB", "x", "1d", "1.5GB"}},
 };
 
 TEST(Settings, EveryValueIsTakenOrRefusedWithAReason) {
@@ -229,15 +235,19 @@ TEST(Settings, BooleansAsPostgreSqlTakesThem) {
     }
 }
 
-TEST(Settings, RetentionFallsBack) {
-    const auto days = [](const char* all, const char* hourly) {
-        return resolve_settings({{"retention_days", all}, {"retention_hourly_days", hourly}})
-            .effective_hourly_days();
+TEST(Settings, UnitsOfSpace) {
+    const auto bytes = [](const char* value) {
+        return resolve_settings({{"min_free", value}}).min_free;
     };
-    EXPECT_EQ(days("-1", "-1"), 2);
-    EXPECT_EQ(days("9", "-1"), 9);
-    EXPECT_EQ(days("9", "3"), 3);
-    EXPECT_EQ(days("-1", "3"), 3);
+    EXPECT_EQ(bytes("0"), 0U);
+    EXPECT_EQ(bytes("7"), 7U * 1024 * 1024);
+    EXPECT_EQ(bytes("7MB"), 7U * 1024 * 1024);
+    EXPECT_EQ(bytes("2GB"), 2048ULL * 1024 * 1024);
+    EXPECT_EQ(bytes("1 TB"), 1024ULL * 1024 * 1024 * 1024);
+    for (const char* bad : {"-1", "1kB", "1 day", "2s", "4097TB", "GB", ""}) {
+        EXPECT_TRUE(setting_problem(*find_setting("min_free"), bad)) << bad;
+    }
+    EXPECT_TRUE(setting_problem(*find_setting("run_timeout"), "1GB"));
 }
 
 TEST(Arguments, AsAShellWouldButWithoutOne) {
