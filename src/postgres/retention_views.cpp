@@ -153,8 +153,9 @@ Datum immbackup_retention_preview(PG_FUNCTION_ARGS) {
         const RetentionDays after{wanted[0] > 0 ? wanted[0] : before.hourly,
                                   wanted[1] > 0 ? wanted[1] : before.daily,
                                   wanted[2] > 0 ? wanted[2] : before.weekly};
-        for (const auto& each : preview_retention(catalog, schedule_in(settings), settings.timezone,
-                                                  before, after, immbackup::now())) {
+        for (const auto& each :
+             preview_retention(catalog, schedule_in(settings), settings.timezone, before, after,
+                               settings.min_keep, immbackup::now())) {
             const std::string was = each.oldest_before ? format_time(*each.oldest_before) : "";
             const std::string is = each.oldest_after ? format_time(*each.oldest_after) : "";
             row.text_or_null(each.subject.database);
