@@ -43,6 +43,7 @@ ArtifactEntry from_manifest(const Store& store, const std::string& stem) {
 
 std::vector<ArtifactEntry> list_artifacts(const Store& store) {
     Catalog catalog = read_catalog(store.layout());
+    std::erase_if(catalog.artifacts, [](const auto& item) { return !item.second.exists(); });
     for (auto& [stem, entry] : catalog.artifacts) {
         const Layout& layout = store.layout();
         if (!is_there(layout.artifact(stem)) || !is_there(layout.digest(stem)) ||

@@ -159,12 +159,12 @@ ArtifactEntry* artifact_of(Catalog& catalog, const Json& body) {
 
 void fold_artifact_verified(ArtifactEntry& entry, const AuditRecord& record, const Json& body) {
     const std::string result = text(body, "result");
+    if (const std::string stamp = text(body, "stamp"); !stamp.empty()) {
+        entry.stamp = stamp;
+    }
     if (result == "good") {
         entry.state = result;
         entry.verified = record.time;
-        if (const std::string stamp = text(body, "stamp"); !stamp.empty()) {
-            entry.stamp = stamp;
-        }
     } else if (result == "missing" || result == "corrupt") {
         entry.accepted = entry.accepted && entry.state == result;
         entry.state = result;

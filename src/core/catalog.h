@@ -54,7 +54,7 @@ struct ArtifactEntry {
     std::string state;      // good, missing, corrupt: as last found; pruned
     std::string verified;   // time of the last verification that found it good, or empty
     std::uint64_t seq = 0;  // of its artifact_sealed record
-    std::string stamp;      // Store::stamp() of its files when they were last found good
+    std::string stamp;      // Store::stamp() of its files when they were last looked into
     std::string anomaly;    // how it falls short of its baseline (core/anomaly.h), or empty
     bool accepted = false;  // an operator accepted what is wrong with it
     std::string hold;       // the reason of a hold, or empty

@@ -25,6 +25,9 @@ class SubjectPlan {
                 last_kept_ = entry->seq;
             }
         }
+        if (sound < rules.min_keep) {
+            last_kept_ = 0;
+        }
         // A complete run without it shows that the database is gone.
         waits_ = clock.wait_seq != 0 && catalog.last_full_seq <= clock.wait_seq &&
                  (newest_good_ == nullptr || newest_good_->seq <= clock.wait_seq);
@@ -62,6 +65,8 @@ class SubjectPlan {
 
   private:
     void judge_expired(PruneRow& row, const ArtifactEntry& entry) const {
+        // One whose removal was begun protects no other, but is judged as if it had not been.
+        const bool sound = entry.state == "good" && (entry.anomaly.empty() || entry.accepted);
         const bool anomalous = newest_good_ != nullptr && !newest_good_->sound();
         const auto pending_until = row.kept_until + std::chrono::days(rules_.pending_max_days);
         const bool pending =
@@ -70,12 +75,12 @@ class SubjectPlan {
             row.reason = fmt::format("Of {} there is no good artifact.", subject_.title());
         } else if (!retired_ && &entry == newest_good_) {
             row.reason = fmt::format("It is the newest good one of {}.", subject_.title());
-        } else if (!retired_ && entry.sound() && entry.seq >= last_kept_) {
+        } else if (!retired_ && sound && entry.seq >= last_kept_) {
             row.reason = fmt::format("It is one of the {} newest of {} (min_keep).",
                                      rules_.min_keep, subject_.title());
         } else if (pending) {
             row.reason = "It waits for its upload.";
-        } else if (!retired_ && anomalous && entry.sound()) {
+        } else if (!retired_ && anomalous && sound) {
             row.anomaly = true;
             row.reason = fmt::format("The newest one, {}, is an anomaly that nobody has accepted.",
                                      newest_good_->artifact);
