@@ -135,6 +135,8 @@ TEST_F(Pruning, HoldsAndIntentionsAreOrdered) {
     audit_.append(event::kPruneIntended, R"({"artifact":")" + stems_[3] + "\"}");
     EXPECT_TRUE(throws_error(ErrorCode::busy, "is being removed", [&] { say("hold", stems_[3]); }));
     say("release", stems_[0]);
+    EXPECT_EQ(prune_now().pruned.size(), 0U);  // what was begun does not count, and is one of three
+    EXPECT_EQ(entry(stems_[3]).intended, false);
     EXPECT_EQ(prune_now().pruned.size(), 1U);
 }
 
