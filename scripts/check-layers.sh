@@ -4,9 +4,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 declare -A may_use=(
-    [core]="core" [io]="core io" [dump]="core io dump" [store]="core io store"
-    [backup]="core io dump store backup" [restore]="core io dump store restore"
-    [cli]="core io dump store backup restore cli" [postgres]="core io store postgres"
+    [core]="core" [io]="core io" [dump]="core io dump" [store]="core io store" [s3]="core io s3"
+    [backup]="core io dump store s3 backup" [restore]="core io dump store s3 restore"
+    [cli]="core io dump store s3 backup restore cli" [postgres]="core io store postgres"
 )
 status=0
 for folder in "${!may_use[@]}"; do
