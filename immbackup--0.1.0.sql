@@ -81,6 +81,29 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION immbackup.prune(pg_catalog.bool) IS
 'what pruning would do with each artifact and why; with dry_run => false it does it: action is prune, keep or extend, then pruned or failed';
 
+CREATE FUNCTION immbackup.upload_pending(
+    OUT artifact pg_catalog.text,
+    OUT state pg_catalog.text,
+    OUT locked_until pg_catalog.timestamptz,
+    OUT problem pg_catalog.text)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'immbackup_upload_pending'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION immbackup.upload_pending() IS
+'uploads now what is pending, and what was given up; a row for each artifact that was uploaded';
+
+CREATE FUNCTION immbackup.s3_check(
+    probe pg_catalog.bool DEFAULT false,
+    OUT "check" pg_catalog.text,
+    OUT verdict pg_catalog.text,
+    OUT detail pg_catalog.text,
+    OUT finding pg_catalog.bool)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'immbackup_s3_check'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION immbackup.s3_check(pg_catalog.bool) IS
+'what bucket, store and credentials can do, each with a verdict; with probe also whether the store refuses to delete an object under a lock of a minute';
+
 -- ----------------------------------------------------------------------------- reading functions
 
 CREATE FUNCTION immbackup.version()
@@ -154,7 +177,11 @@ CREATE FUNCTION immbackup.artifacts(
     OUT state pg_catalog.text,
     OUT verified pg_catalog.timestamptz,
     OUT anomaly pg_catalog.text,
-    OUT hold pg_catalog.text)
+    OUT hold pg_catalog.text,
+    OUT upload pg_catalog.text,
+    OUT upload_error pg_catalog.text,
+    OUT lock_mode pg_catalog.text,
+    OUT locked_until pg_catalog.timestamptz)
 RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME', 'immbackup_artifacts'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
@@ -208,6 +235,10 @@ CREATE FUNCTION immbackup.status(
     OUT anomalies pg_catalog.int8,
     OUT anomaly_bytes pg_catalog.int8,
     OUT holds pg_catalog.int8,
+    OUT uploads_pending pg_catalog.int8,
+    OUT uploads_not_locked pg_catalog.int8,
+    OUT anchored_seq pg_catalog.int8,
+    OUT anchored pg_catalog.timestamptz,
     OUT prune_blocked pg_catalog.text,
     OUT prune_blocked_bytes pg_catalog.int8,
     OUT unacknowledged pg_catalog.text,
@@ -243,6 +274,7 @@ CREATE FUNCTION immbackup.retention(
     OUT tier pg_catalog.text,
     OUT taken pg_catalog.timestamptz,
     OUT kept_until pg_catalog.timestamptz,
+    OUT locked_until pg_catalog.timestamptz,
     OUT seal pg_catalog.text,
     OUT hold pg_catalog.bool,
     OUT hold_reason pg_catalog.text,
@@ -324,7 +356,8 @@ COMMENT ON VIEW immbackup.runs IS
 
 CREATE VIEW immbackup.artifacts AS
 SELECT a.artifact, a.run, a.database, a.globals, a.tier, a.taken, a.retain_until, a.size, a.sql_size,
-       a.rows, a.sha256, a.seal, a.state, a.verified, a.anomaly, a.hold
+       a.rows, a.sha256, a.seal, a.state, a.verified, a.anomaly, a.hold,
+       a.upload, a.upload_error, a.lock_mode, a.locked_until
   FROM immbackup.artifacts() AS a;
 COMMENT ON VIEW immbackup.artifacts IS
 'every sealed backup: state is good, pruned, missing where one of its files is gone, or corrupt where a verification found it so';
@@ -374,6 +407,10 @@ SELECT s.worker_state,
        s.anomalies,
        s.anomaly_bytes,
        s.holds,
+       s.uploads_pending,
+       s.uploads_not_locked,
+       s.anchored_seq,
+       s.anchored,
        s.prune_blocked,
        s.prune_blocked_bytes,
        s.unacknowledged,
@@ -396,7 +433,7 @@ COMMENT ON VIEW immbackup.status IS
 'one row: is immbackup at work, when did it last succeed, what failed last, what is pending';
 
 CREATE VIEW immbackup.retention AS
-SELECT r.artifact, r.database, r.globals, r.tier, r.taken, r.kept_until, r.seal, r.hold, r.hold_reason,
+SELECT r.artifact, r.database, r.globals, r.tier, r.taken, r.kept_until, r.locked_until, r.seal, r.hold, r.hold_reason,
        r.held_by, r.held_since, r.anomaly, r.accepted, r.size, r.state, r.prune_now, r.reason, r.conflict
   FROM immbackup.retention() AS r;
 COMMENT ON VIEW immbackup.retention IS
@@ -432,6 +469,11 @@ COMMENT ON COLUMN immbackup.artifacts.database IS 'null for the globals (roles a
 COMMENT ON COLUMN immbackup.artifacts.verified IS 'when a verification last found it good';
 COMMENT ON COLUMN immbackup.artifacts.anomaly IS 'how it falls short of the accepted one before it';
 COMMENT ON COLUMN immbackup.artifacts.hold IS 'the reason of the hold it is under';
+COMMENT ON COLUMN immbackup.artifacts.upload IS 'pending, locked (read back from the store), unproven, unlocked, failed; null: it is not uploaded';
+COMMENT ON COLUMN immbackup.artifacts.locked_until IS 'the earliest of its objects, as read back from the store';
+COMMENT ON COLUMN immbackup.status.uploads_not_locked IS 'artifacts in the bucket without a proven lock, or given up';
+COMMENT ON COLUMN immbackup.status.anchored_seq IS 'audit records up to this one are stored as locked objects';
+COMMENT ON COLUMN immbackup.retention.locked_until IS 'in the bucket, as read back';
 COMMENT ON COLUMN immbackup.retention.kept_until IS 'with a longer setting of today taken into account';
 COMMENT ON COLUMN immbackup.retention.prune_now IS 'whether a prune would remove it now';
 COMMENT ON COLUMN immbackup.retention.reason IS 'why, or why not';

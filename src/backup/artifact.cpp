@@ -53,10 +53,11 @@ void describe_dump(Manifest& manifest, const DumpJob& job, const DumpOutcome& ou
 
 // Writes to the staged file, and ends the dump where it would take the space that must stay free:
 // the estimate may have been wrong, and others write too.
-ByteSink spending_sink(StagedArtifact& staged, const Settings& settings) {
-    return [&staged, &settings,
+ByteSink spending_sink(StagedArtifact& staged, const Settings& settings, RunUploads& uploads) {
+    return [&staged, &settings, &uploads,
             checked = std::uint64_t{0}](std::span<const std::byte> bytes) mutable {
         staged.write(bytes);
+        uploads.grown_to(staged.size());
         if (staged.size() - checked < kSpaceCheck) {
             return;
         }
@@ -118,15 +119,19 @@ Manifest make_artifact(const ArtifactContext& context, const DumpItem& item,
     const std::string& directory = context.settings.directory;
     const auto database_size =
         static_cast<std::uint64_t>(std::max<std::int64_t>(manifest.database.size, 0));
-    const SizeEstimate estimate = estimate_size(context.audit.catalog(), item, database_size);
+    const SizeEstimate estimate = [&] {
+        const auto still = context.audit.hold_still();
+        return estimate_size(context.audit.catalog(), item, database_size);
+    }();
     check_space(item, estimate, space_of(directory).available, context.settings.min_free,
                 directory);
 
     auto staged = context.store.stage(manifest.artifact);
+    context.uploads.begin(*staged, manifest.artifact);
     progress.bytes_total = estimate.sql_bytes;
     enter(context, progress, "dumping");
     DumpJob job = dump_job(context, item, manifest.pg_dump_arguments);
-    job.sink = spending_sink(*staged, context.settings);
+    job.sink = spending_sink(*staged, context.settings, context.uploads);
     job.progress = progress;
     const DumpOutcome outcome = run_dump(job, context.cancel, context.progress);
 
@@ -140,8 +145,11 @@ Manifest make_artifact(const ArtifactContext& context, const DumpItem& item,
     manifest.size = staged->size();
     manifest.sha256 = staged->sha256();
     describe_dump(manifest, job, outcome);
-    describe_retention(manifest, context, item);
-    describe_run(manifest, context);
+    {
+        const auto still = context.audit.hold_still();
+        describe_retention(manifest, context, item);
+        describe_run(manifest, context);
+    }
     context.store.publish(std::move(staged), manifest);
     return manifest;
 }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "backup/plan.h"
+#include "backup/run_uploads.h"
 #include "core/manifest.h"
 #include "dump/connection.h"
 #include "dump/discovery.h"
@@ -28,6 +29,7 @@ struct ArtifactContext {
     const AuditLog& audit;
     const CancelToken& cancel;
     Progress& progress;
+    RunUploads& uploads;
 };
 
 // Returns the manifest of a published, sealed artifact. On any error nothing of it is left, neither

@@ -101,7 +101,7 @@ std::string run_started_body(const std::string& run, const std::vector<std::stri
                       {"globals", globals}});
 }
 
-std::string artifact_sealed_body(const Manifest& m, const std::string& stamp) {
+std::string artifact_sealed_body(const Manifest& m, const std::string& stamp, bool upload) {
     Json json{{"run", m.run}, {"artifact", m.artifact}};
     if (!m.globals) {
         json["database"] = m.database.name;
@@ -118,6 +118,7 @@ std::string artifact_sealed_body(const Manifest& m, const std::string& stamp) {
                      {"seal", m.seal},
                      {"stamp", stamp},
                      {"anomaly", bounded_text(m.anomaly, 1000)},
+                     {"upload", upload ? "pending" : ""},
                      {"started", format_time(m.started)},
                      {"finished", format_time(m.finished)},
                      {"warnings", warnings_json(m.warnings)}});

@@ -36,7 +36,9 @@ std::string run_missed_body(const MissedTimes& missed, const std::string& reason
 std::string run_started_body(const std::string& run, const std::vector<std::string>& databases,
                              bool globals);
 // `stamp`: Store::stamp() of it.
-std::string artifact_sealed_body(const Manifest& manifest, const std::string& stamp);
+// `upload`: it is to be uploaded.
+std::string artifact_sealed_body(const Manifest& manifest, const std::string& stamp,
+                                 bool upload = false);
 std::string artifact_failed_body(const std::string& run, const FailedDump& failed);
 std::string run_finished_body(const std::string& run, const RunTotals& totals,
                               const std::vector<std::string>& warnings);

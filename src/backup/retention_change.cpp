@@ -37,7 +37,11 @@ void record_retention_change(AuditLog& audit, const SettingTexts& before, const 
                              Time now, Progress& progress) {
     const auto was = before.empty() ? std::nullopt : days_of(before);
     const RetentionDays is = effective_days(after);
-    if (!was || *was == is) {
+    // The catalog has the change already: what counts until it is acknowledged is the smaller one.
+    const std::uint64_t locked = audit.catalog().lock_days;
+    const bool longer_locks = was && !after.s3.bucket.empty() && locked != 0 &&
+                              static_cast<std::uint64_t>(after.s3.object_lock_days) > locked;
+    if (!was || (*was == is && !longer_locks)) {
         return;
     }
     std::string effect = fmt::format(
@@ -48,6 +52,11 @@ void record_retention_change(AuditLog& audit, const SettingTexts& before, const 
         audit.catalog(), schedule_of(after), after.timezone, *was, is, after.min_keep, now));
     if (!points.empty()) {
         effect += ": " + points;
+    }
+    if (longer_locks) {
+        effect +=
+            fmt::format("; uploads stay locked for {} days and not {} until this is acknowledged",
+                        locked, after.s3.object_lock_days);
     }
     audit.append(event::kRetentionChanged, body_text({{"from", days_body(*was)},
                                                       {"to", days_body(is)},

@@ -50,7 +50,12 @@ class Run {
   public:
     Run(const RunRequest& request, Store& store, AuditLog& audit, CancelToken& cancel,
         Progress& progress)
-        : request_(request), store_(store), audit_(audit), cancel_(cancel), progress_(progress) {}
+        : request_(request),
+          store_(store),
+          audit_(audit),
+          cancel_(cancel),
+          progress_(progress),
+          uploads_(request.settings, store, audit, cancel, progress) {}
 
     RunResult execute();
 
@@ -74,6 +79,7 @@ class Run {
     AuditLog& audit_;
     CancelToken& cancel_;
     Progress& progress_;
+    RunUploads uploads_;
 
     RunResult result_;
     std::vector<DumpItem> items_;
@@ -106,13 +112,16 @@ RunResult Run::execute() {
     progress_.run_id(result_.run);
     try {
         const int seconds = request_.settings.run_timeout;
-        const TimeLimit limit(seconds, cancel_, too_long(seconds));
-        begin();
-        dump_all();
+        {
+            const TimeLimit limit(seconds, cancel_, too_long(seconds));
+            begin();
+            dump_all();
+        }
         finish();
     } catch (...) {
         end_badly(current_error());
     }
+    uploads_.anchor();
     prune_after(store_, audit_, request_.settings, cancel_, progress_);
     audit_.save_checkpoint();
     return std::move(result_);
@@ -164,6 +173,7 @@ void Run::dump_all() {
     progress_.update(state);
     cancel_.check();
     const Settings& settings = request_.settings;
+    uploads_.prepare();
     const auto target = ConnectionTarget::from_settings(settings);
     const DumpProgram pg_dump = find_program(request_.bindir, "pg_dump", cancel_);
     const auto& wanted = request_.databases.empty() ? settings.databases : request_.databases;
@@ -183,10 +193,7 @@ void Run::dump_all() {
     static_cast<void>(store_.seal_level());  // tried before there is something to seal
     dump_items({result_.run, settings, settings.databases.size() == 1 && request_.databases.empty(),
                 target, discovery, pg_dump, pg_dumpall ? &*pg_dumpall : nullptr, store_, audit_,
-                cancel_, progress_});
-    if (!failures_.empty()) {
-        throw run_error(failures_, items_.size());
-    }
+                cancel_, progress_, uploads_});
 }
 
 void Run::dump_items(const ArtifactContext& context) {
@@ -217,6 +224,7 @@ void Run::dump_item(const ArtifactContext& context, std::size_t index) {
         sealed(*manifest, item);
         return;
     }
+    uploads_.failed();
     // Asked to stop, or the server is going away: the others would fail likewise.
     if (cancel_.cancelled() || error->code() == ErrorCode::cancelled) {
         throw Error(*error);
@@ -226,7 +234,9 @@ void Run::dump_item(const ArtifactContext& context, std::size_t index) {
 }
 
 void Run::sealed(const Manifest& manifest, const DumpItem& item) {
-    record(event::kArtifactSealed, artifact_sealed_body(manifest, store_.stamp(manifest.artifact)));
+    record(event::kArtifactSealed,
+           artifact_sealed_body(manifest, store_.stamp(manifest.artifact), uploads_.wanted()));
+    uploads_.sealed(manifest);
     result_.artifacts.push_back(manifest.artifact);
     result_.bytes += manifest.size;
     totals_.sql_bytes += manifest.sql_size;
@@ -260,7 +270,15 @@ void Run::count_up() {
     totals_.seconds = static_cast<double>(monotonic_ms() - begun_) / 1000.0;
 }
 
+// What was dumped is uploaded, whatever became of the others; then the run is what it is.
 void Run::finish() {
+    const auto upload_error = uploads_.finish();
+    if (!failures_.empty()) {
+        throw run_error(failures_, items_.size());
+    }
+    if (upload_error && request_.settings.s3.required) {
+        throw Error(*upload_error);
+    }
     count_up();
     record(event::kRunFinished, run_finished_body(result_.run, totals_, result_.warnings));
 }
@@ -305,6 +323,7 @@ void Run::end_badly(const Error& error) {
                                 reason.message()),
                     fmt::format("The run itself ended with: {}.", error.message()), reason.hint());
     }
+    uploads_.anchor();
     audit_.save_checkpoint();
     throw Error(error);
 }

@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include "backup/acts.h"
+#include "backup/uploads.h"
 #include "cli/commands.h"
+#include "cli/s3_options.h"
 
 namespace immbackup {
 
@@ -21,6 +23,9 @@ int act(Context& context, const std::string& kind, const ActOptions& options) {
     const auto store = context.open_store();
     AuditLog audit = context.open_audit(*store);
     record_act(audit, {kind, options.subject, options.reason, os_user()});
+    if (kind == "hold" || kind == "release") {
+        follow_with_legal_hold(context.settings(), audit, kind, options.subject, context.cancel());
+    }
     if (!context.json) {
         fmt::print("recorded\n");
     } else {
@@ -50,7 +55,12 @@ void add_act(CLI::App& app, Context& context, const ActCommand& act_command) {
         command->add_flag("--clock", options->clock, "The clock is right")->excludes(settings);
     }
     command->add_option("--reason", options->reason, "Why; it goes into the audit log")->required();
-    add_setting_options(*command, context, {});
+    if (std::string_view(act_command.name) == "hold" ||
+        std::string_view(act_command.name) == "release") {
+        add_s3_options(*command, context);
+    } else {
+        add_setting_options(*command, context, {});
+    }
     add_json_option(*command, context);
     add_examples(*command, {act_command.example});
     const std::string name = act_command.name;

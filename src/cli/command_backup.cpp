@@ -4,6 +4,7 @@
 
 #include "backup/run.h"
 #include "cli/commands.h"
+#include "cli/s3_options.h"
 #include "core/error.h"
 #include "io/lock.h"
 #include "io/process.h"
@@ -73,6 +74,7 @@ void register_backup(CLI::App& app, Context& context) {
          "stall_timeout", "lock_wait_timeout", "nice", "timezone", "retention_days",
          "retention_hourly_days", "retention_daily_days", "retention_weekly_days", "min_keep",
          "pending_max_days", "anomaly_percent", "min_free"});
+    add_s3_options(*command, context);
     add_json_option(*command, context);
     add_quiet_option(*command, context);
     add_examples(

@@ -4,8 +4,11 @@
 
 #include <charconv>
 
+#include "backup/s3_check.h"
 #include "cli/commands.h"
 #include "cli/retention_settings.h"
+#include "cli/s3_options.h"
+#include "cli/table.h"
 #include "core/health.h"
 #include "core/names.h"
 #include "io/clock.h"
@@ -16,6 +19,8 @@ namespace {
 
 struct CheckOptions {
     std::string max_age;
+    bool s3 = false;
+    bool probe = false;
 };
 
 // "90", "90s", "45min", "26h", "2d"; nothing for anything else.
@@ -87,7 +92,41 @@ void print_health(const Context& context, const Health& health, const Catalog& c
                health.failures);
 }
 
+// Rows for a person, and the worst of them as exit code: 2 without what an upload needs, 1 for any
+// other finding.
+int check_bucket(Context& context, const CheckOptions& options) {
+    CancelToken& cancel = context.cancel();
+    const auto store = context.open_store();
+    AuditLog audit = context.open_audit(*store);
+    const auto rows = check_s3(context.settings(), audit,
+                               options.probe ? s3::Depth::lock : s3::Depth::full, cancel);
+    auto json = nlohmann::ordered_json::array();
+    std::vector<std::vector<std::string>> table{{"CHECK", "VERDICT", "", "DETAIL"}};
+    Verdict worst = Verdict::ok;
+    for (const auto& row : rows) {
+        if (row.finding()) {
+            worst = std::max(worst, row.required ? Verdict::critical : Verdict::warning);
+        }
+        table.push_back({row.check, std::string(s3::answer_name(row.verdict)),
+                         row.finding() ? "!" : "", row.detail});
+        json.push_back({{"check", row.check},
+                        {"verdict", s3::answer_name(row.verdict)},
+                        {"finding", row.finding()},
+                        {"required", row.required},
+                        {"detail", row.detail}});
+    }
+    if (context.json) {
+        print_json(json);
+    } else {
+        print_table(table);
+    }
+    return static_cast<int>(worst);
+}
+
 int check(Context& context, const CheckOptions& options) {
+    if (options.s3 || options.probe) {
+        return check_bucket(context, options);
+    }
     Health health;
     Catalog catalog;
     try {
@@ -114,9 +153,14 @@ void register_check(CLI::App& app, Context& context) {
     auto options = std::make_shared<CheckOptions>();
     command->add_option("--max-age", options->max_age,
                         "The last good complete run may be at most this old: 26h, 90min, 2d");
-    add_setting_options(*command, context, {});
+    command->add_flag("--s3", options->s3,
+                      "Check bucket, store and credentials instead, each with a verdict");
+    command->add_flag("--probe", options->probe,
+                      "With it, also whether the store refuses to delete under a lock of a minute");
+    add_s3_options(*command, context);
     add_json_option(*command, context);
-    add_examples(*command, {"immbackup check", "immbackup check --max-age 26h --json"});
+    add_examples(*command, {"immbackup check", "immbackup check --max-age 26h --json",
+                            "immbackup check --s3 --s3-bucket backups"});
     command->callback([&context, options] {
         context.action = [&context, options] { return check(context, *options); };
     });

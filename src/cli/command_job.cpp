@@ -20,6 +20,8 @@
 #include "backup/records.h"
 #include "backup/retention_change.h"
 #include "backup/run.h"
+#include "backup/s3_check.h"
+#include "backup/uploads.h"
 #include "cli/commands.h"
 #include "cli/signal_watcher.h"
 #include "core/events.h"
@@ -176,6 +178,19 @@ void report_schedule(const AuditLog& audit, EventWriter& events) {
     events.locked_send(event);
 }
 
+// What waits for the bucket, for the scheduler.
+void report_uploads(const AuditLog& audit, const Settings& settings, EventWriter& events) {
+    if (settings.s3.bucket.empty()) {
+        return;
+    }
+    const PendingUploads pending = pending_uploads(audit.catalog(), settings, now());
+    JobEvent event;
+    event.kind = JobEventKind::uploads;
+    event.pending = static_cast<std::uint32_t>(std::min<std::uint64_t>(pending.count, UINT32_MAX));
+    event.next = pending.next;
+    events.locked_send(event);
+}
+
 void do_backup(const JobRequest& request, const Settings& settings, Store& store,
                CancelToken& cancel, EventWriter& events) {
     const auto lock =
@@ -187,9 +202,11 @@ void do_backup(const JobRequest& request, const Settings& settings, Store& store
                    store, audit, cancel, events);
     } catch (...) {
         report_schedule(audit, events);
+        report_uploads(audit, settings, events);
         throw;
     }
     report_schedule(audit, events);
+    report_uploads(audit, settings, events);
 }
 
 void do_notify(const JobRequest& request, const Settings& settings, CancelToken& cancel) {
@@ -257,9 +274,36 @@ void do_prune(const Settings& settings, Store& store, const CancelToken& cancel,
     prune(store, audit, settings, cancel, events);
 }
 
-void do_act(const JobRequest& request, const Store& store) {
+void do_act(const JobRequest& request, const Settings& settings, const Store& store,
+            const CancelToken& cancel) {
     AuditLog audit(store.layout(), "job");
     record_act(audit, {request.act, request.subject, request.reason, request.actor});
+    follow_with_legal_hold(settings, audit, request.act, request.subject, cancel);
+}
+
+void do_upload(const JobRequest& request, const Settings& settings, Store& store,
+               const CancelToken& cancel, EventWriter& events) {
+    AuditLog audit(store.layout(), "job");
+    std::optional<Error> problem;
+    try {
+        const UploadReport report =
+            upload_pending(settings, store, audit, request.act == "all", cancel, events);
+        if (!report.failed.empty()) {
+            problem = report.failed.front().error;
+        }
+    } catch (const Error& error) {
+        problem = error;
+    }
+    report_uploads(audit, settings, events);
+    if (problem) {
+        throw Error(*problem);
+    }
+}
+
+void do_s3_check(const JobRequest& request, const Settings& settings, const Store& store,
+                 const CancelToken& cancel) {
+    AuditLog audit(store.layout(), "job");
+    check_s3(settings, audit, request.act == "probe" ? s3::Depth::lock : s3::Depth::full, cancel);
 }
 
 void recover_if_free(const JobRequest& request, Store& store, AuditLog& audit,
@@ -300,6 +344,7 @@ void do_record(const JobRequest& request, const Settings& settings, Store& store
         recover_if_free(request, store, audit, events);
     }
     report_schedule(audit, events);
+    report_uploads(audit, settings, events);
     if (request.settings_at == "start") {
         warn_of_shared_disk(request, settings, events);
     }
@@ -312,7 +357,8 @@ void do_record(const JobRequest& request, const Settings& settings, Store& store
 }
 
 void do_job(const JobRequest& request, CancelToken& cancel, EventWriter& events) {
-    constexpr std::array<std::string_view, 5> kJobs{"backup", "record", "notify", "prune", "act"};
+    constexpr std::array<std::string_view, 7> kJobs{"backup", "record", "notify",  "prune",
+                                                    "act",    "upload", "s3_check"};
     if (std::find(kJobs.begin(), kJobs.end(), request.job) == kJobs.end()) {
         throw Error(ErrorCode::usage, fmt::format("\"{}\" is not a job", request.job));
     }
@@ -328,7 +374,11 @@ void do_job(const JobRequest& request, CancelToken& cancel, EventWriter& events)
     } else if (request.job == "prune") {
         do_prune(settings, *store, cancel, events);
     } else if (request.job == "act") {
-        do_act(request, *store);
+        do_act(request, settings, *store, cancel);
+    } else if (request.job == "upload") {
+        do_upload(request, settings, *store, cancel, events);
+    } else if (request.job == "s3_check") {
+        do_s3_check(request, settings, *store, cancel);
     } else {
         do_record(request, settings, *store, events);
     }

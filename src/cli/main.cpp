@@ -34,7 +34,7 @@ int run(int argc, char** argv) {
     for (const auto add :
          {register_backup, register_list, register_show, register_verify, register_restore,
           register_check, register_audit, register_settings, register_schedule, register_prune,
-          register_acts, register_retention, register_version, register_job}) {
+          register_acts, register_upload, register_retention, register_version, register_job}) {
         add(app, context);
     }
     try {

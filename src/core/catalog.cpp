@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
@@ -138,6 +139,7 @@ void fold_artifact_sealed(Catalog& catalog, const AuditRecord& record, const Jso
     entry.seq = record.seq;
     entry.stamp = text(body, "stamp");
     entry.anomaly = text(body, "anomaly");
+    entry.upload = text(body, "upload");
     if (!entry.globals) {
         catalog.retired.erase(entry.database);
     }
@@ -184,6 +186,49 @@ void fold_retention_extended(Catalog& catalog, const Json& body) {
             raise_time(entry->second.retain_until, until.get<std::string>());
         }
     }
+}
+
+void fold_upload(Catalog& catalog, const AuditRecord& record, const Json& body) {
+    const std::string& event = record.event;
+    const std::string id = text(body, "upload_id");
+    if (event == event::kUploadBegun) {
+        catalog.open_uploads[id] = {text(body, "artifact"), text(body, "key")};
+        return;
+    }
+    catalog.open_uploads.erase(id);
+    const auto found = catalog.artifacts.find(text(body, "artifact"));
+    if (found == catalog.artifacts.end()) {
+        return;
+    }
+    ArtifactEntry& entry = found->second;
+    if (event == event::kArtifactUploaded) {
+        entry.upload = text(body, "state");
+        entry.upload_error = text(body, "reason");
+        entry.upload_tried = record.time;
+        entry.lock_mode = text(body, "mode");
+        entry.locked_until = text(body, "locked_until");
+        const auto objects = body.find("objects");
+        entry.objects = objects != body.end() && objects->is_object()
+                            ? objects->dump(-1, ' ', true, Json::error_handler_t::replace)
+                            : std::string();
+    } else if (event == event::kUploadFailed) {
+        entry.upload = text(body, "state") == "failed" ? "failed" : "pending";
+        const auto error = error_of(body);
+        entry.upload_error = error ? error->message : std::string();
+        entry.upload_tried = record.time;
+        ++entry.upload_tries;
+    } else if (event == event::kLockExtended) {
+        raise_time(entry.locked_until, text(body, "locked_until"));
+    } else if (event == event::kLegalHoldChanged) {
+        entry.legal_hold = flag(body, "on");
+    } else if (event == event::kObjectsDeleted) {
+        entry.objects.clear();
+    }
+}
+
+void fold_anchor(Catalog& catalog, const AuditRecord& record, const Json& body) {
+    catalog.anchored_seq = std::max(catalog.anchored_seq, number(body, "last"));
+    catalog.anchored = record.time;
 }
 
 // What is said of one artifact after it was sealed.
@@ -247,16 +292,33 @@ void fold_clock(Catalog& catalog, const AuditRecord& record, const Json& body) {
     catalog.clock.record(*time);
 }
 
+// As last recorded; 0: it was not.
+std::uint64_t lock_days_setting(const Catalog& catalog) {
+    const auto found = catalog.settings.find("s3_object_lock_days");
+    std::uint64_t days = 0;
+    if (found != catalog.settings.end()) {
+        std::from_chars(found->second.data(), found->second.data() + found->second.size(), days);
+    }
+    return days;
+}
+
 void fold_settings(Catalog& catalog, const Json& body) {
     const auto found = body.find("settings");
     if (found == body.end() || !found->is_object()) {
         return;
     }
+    const bool uploaded = !catalog.settings["s3_bucket"].empty();
     catalog.settings.clear();
     for (const auto& [name, value] : found->items()) {
         if (value.is_string()) {
             catalog.settings[name] = value.get<std::string>();
         }
+    }
+    // Longer locks than were used so far count once they are acknowledged.
+    const std::uint64_t days = lock_days_setting(catalog);
+    if (days != 0) {
+        catalog.lock_days =
+            uploaded && catalog.lock_days != 0 ? std::min(catalog.lock_days, days) : days;
     }
 }
 
@@ -320,6 +382,14 @@ void Catalog::apply(const AuditRecord& record) {
     } else if (event == event::kSettingsAcknowledged) {
         unacknowledged.clear();
         unacknowledged_since.clear();
+        lock_days = lock_days_setting(*this);
+    } else if (event == event::kAnchorStored) {
+        fold_anchor(*this, record, body);
+    } else if (event == event::kUploadBegun || event == event::kUploadAborted ||
+               event == event::kObjectUploaded || event == event::kArtifactUploaded ||
+               event == event::kUploadFailed || event == event::kLockExtended ||
+               event == event::kLegalHoldChanged || event == event::kObjectsDeleted) {
+        fold_upload(*this, record, body);
     } else if (event == event::kDatabaseRetired) {
         retired[text(body, "database")] = {record.time, text(body, "reason")};
     } else {

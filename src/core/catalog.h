@@ -60,9 +60,16 @@ struct ArtifactEntry {
     std::string hold;       // the reason of a hold, or empty
     std::string held;       // since when, and by whom
     std::string held_by;
-    bool intended = false;  // its removal was begun
-    std::string pruned;     // time of its removal, or empty
-    std::string upload;     // empty: none; pending, …
+    bool intended = false;           // its removal was begun
+    std::string pruned;              // time of its removal, or empty
+    std::string upload;              // empty: none; pending, locked, unproven, unlocked, failed
+    std::string upload_error;        // of the last try, or why it is not locked
+    std::string upload_tried;        // time of the last try, or empty
+    std::uint64_t upload_tries = 0;  // that failed
+    std::string lock_mode;           // of its objects, as read back
+    std::string locked_until;        // the earliest of them
+    std::string objects;             // JSON {file: {"key", "version_id"}}
+    bool legal_hold = false;         // on its objects
     bool exists() const { return state != "pruned"; }
     bool good() const { return state == "good" && !intended; }
     // Good, and nothing speaks against what is in it.
@@ -118,6 +125,17 @@ struct Catalog {
     // What changed settings mean for the restore points, until somebody acknowledges it.
     std::string unacknowledged;
     std::string unacknowledged_since;
+
+    // Uploads that were begun and neither finished nor aborted, by id.
+    struct OpenUpload {
+        std::string artifact;
+        std::string key;
+    };
+    std::map<std::string, OpenUpload> open_uploads;
+    std::uint64_t anchored_seq = 0;  // records up to it are stored as locked objects
+    std::string anchored;            // when
+    // Days of lock that somebody has acknowledged, or that held from the beginning; 0: none yet.
+    std::uint64_t lock_days = 0;
 
     // Folds one whole line (without its newline; `bytes` it takes with it). Never throws for bad
     // content: a line or body it cannot use is counted in bad_lines and otherwise passed over.

@@ -173,6 +173,13 @@ void artifact_fields(Fields& each, Artifact& entry) {
     each(entry.intended);
     each(entry.pruned);
     each(entry.upload);
+    each(entry.upload_error);
+    each(entry.upload_tried);
+    each(entry.upload_tries);
+    each(entry.lock_mode);
+    each(entry.locked_until);
+    each(entry.objects);
+    each(entry.legal_hold);
 }
 
 template <class Fields, class State>
@@ -195,6 +202,9 @@ void catalog_fields(Fields& each, State& catalog) {
     each(catalog.failures);
     each(catalog.unacknowledged);
     each(catalog.unacknowledged_since);
+    each(catalog.anchored_seq);
+    each(catalog.anchored);
+    each(catalog.lock_days);
 }
 
 template <class Fields, class State>
@@ -224,6 +234,12 @@ std::string checkpoint_lines(const Catalog& catalog) {
         writer(database);
         writer(retired.time);
         writer(retired.reason);
+    }
+    for (const auto& [id, upload] : catalog.open_uploads) {
+        out += "\nupload";
+        writer(id);
+        writer(upload.artifact);
+        writer(upload.key);
     }
     for (const auto& [id, run] : catalog.runs) {
         out += "\nrun";
@@ -263,6 +279,12 @@ bool read_line(Catalog& catalog, std::string_view kind, std::string_view fields)
         std::string name;
         reader(name);
         reader(catalog.settings[name]);
+    } else if (kind == "upload") {
+        std::string id;
+        reader(id);
+        Catalog::OpenUpload& upload = catalog.open_uploads[id];
+        reader(upload.artifact);
+        reader(upload.key);
     } else if (kind == "retired") {
         std::string database;
         reader(database);

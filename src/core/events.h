@@ -14,7 +14,7 @@
 //                      [databases [..]], [due]
 //   run_started        run, pid, host, boot_id, monotonic_ms, version, databases [..], globals
 //   artifact_sealed    run, artifact, [database], globals, tier, taken, retain_until, size,
-//                      sql_size, rows, tables, sha256, seal, [stamp], [anomaly], started,
+//                      sql_size, rows, tables, sha256, seal, [stamp], [anomaly], [upload], started,
 //                      finished, warnings [..]
 //   artifact_failed    run, [database], globals, error
 //   run_finished       run, artifacts, bytes, sql_bytes, rows, seconds, warnings [..]
@@ -27,6 +27,19 @@
 //   prune_withdrawn    artifact, reason: it stays after all, whole and sealed
 //   artifact_pruned    artifact, bytes, reason: it is gone
 //   retention_extended artifacts {stem: retain_until}: a longer setting counts for what there is
+//   upload_begun       artifact, key, upload_id: a multipart upload, before its first part
+//   upload_aborted     artifact, key, upload_id
+//   object_uploaded    artifact, file, key, version_id, [upload_id], size, state ("locked" |
+//                      "unproven" | "unlocked"), mode, until, content, how, [reason]
+//   artifact_uploaded  artifact, state, mode, locked_until, objects {file: {"key", "version_id"}},
+//                      [reason]: all of it is in the bucket, and what the store says of its lock
+//   upload_failed      artifact, state ("pending" | "failed"), error
+//   lock_extended      artifact, mode, locked_until
+//   legal_hold_changed artifact, on
+//   objects_deleted    artifact, objects: after lock and retention were over
+//   prefix_marked      bucket, prefix, key, version_id: it belongs to this instance
+//   anchor_stored      first, last, head, key, version_id, state, until
+//   s3_checked         rows [{"check","verdict","detail","finding"}]
 //   artifact_held, artifact_released    artifact, actor, reason
 //   artifact_accepted  artifact, actor, reason: what is wrong with it is known
 //   database_retired   database, actor, reason: its last artifacts are protected no longer
@@ -63,6 +76,17 @@ inline constexpr const char* kPruneIntended = "prune_intended";
 inline constexpr const char* kPruneWithdrawn = "prune_withdrawn";
 inline constexpr const char* kArtifactPruned = "artifact_pruned";
 inline constexpr const char* kRetentionExtended = "retention_extended";
+inline constexpr const char* kUploadBegun = "upload_begun";
+inline constexpr const char* kUploadAborted = "upload_aborted";
+inline constexpr const char* kObjectUploaded = "object_uploaded";
+inline constexpr const char* kArtifactUploaded = "artifact_uploaded";
+inline constexpr const char* kUploadFailed = "upload_failed";
+inline constexpr const char* kLockExtended = "lock_extended";
+inline constexpr const char* kLegalHoldChanged = "legal_hold_changed";
+inline constexpr const char* kObjectsDeleted = "objects_deleted";
+inline constexpr const char* kPrefixMarked = "prefix_marked";
+inline constexpr const char* kAnchorStored = "anchor_stored";
+inline constexpr const char* kS3Checked = "s3_checked";
 inline constexpr const char* kArtifactHeld = "artifact_held";
 inline constexpr const char* kArtifactReleased = "artifact_released";
 inline constexpr const char* kArtifactAccepted = "artifact_accepted";
@@ -80,6 +104,8 @@ inline constexpr const char* kAlarmAnomaly = "anomaly";
 inline constexpr const char* kAlarmArtifactLost = "artifact_lost";
 inline constexpr const char* kAlarmPruneBlocked = "prune_blocked";
 inline constexpr const char* kAlarmPruneFailed = "prune_failed";
+inline constexpr const char* kAlarmUploadFailed = "upload_failed";
+inline constexpr const char* kAlarmNotLocked = "not_locked";
 inline constexpr const char* kAlarmRetentionChanged = "retention_changed";
 
 }  // namespace immbackup::event

@@ -35,6 +35,17 @@ std::optional<Time> running_since(const Catalog& catalog) {
     return std::nullopt;
 }
 
+// The first upload that has failed more than twice.
+const ArtifactEntry* overdue_upload(const Catalog& catalog) {
+    constexpr std::uint64_t kPatience = 2;
+    for (const auto& [stem, entry] : catalog.artifacts) {
+        if (entry.exists() && entry.upload == "pending" && entry.upload_tries > kPatience) {
+            return &entry;
+        }
+    }
+    return nullptr;
+}
+
 // The worst of what is wrong, or that nothing is.
 void find_fault(Health& health, const Catalog& catalog, Time now,
                 const std::vector<std::string>& missing,
@@ -86,6 +97,16 @@ void find_fault(Health& health, const Catalog& catalog, Time now,
             "{} bytes of expired backups are not removed: {}", plan->blocked_bytes,
             plan->blocked.empty() ? "databases have no new good artifact since the restart"
                                   : plan->blocked);
+    } else if (!stock.not_locked.empty()) {
+        health.verdict = Verdict::warning;
+        const ArtifactEntry& entry = catalog.artifacts.at(stock.not_locked.front());
+        health.summary =
+            fmt::format("{} uploads are not proven locked, such as {} ({}): {}",
+                        stock.not_locked.size(), entry.artifact, entry.upload, entry.upload_error);
+    } else if (const ArtifactEntry* late = overdue_upload(catalog)) {
+        health.verdict = Verdict::warning;
+        health.summary = fmt::format("artifact {} is not uploaded after {} tries: {}",
+                                     late->artifact, late->upload_tries, late->upload_error);
     } else if (!catalog.unacknowledged.empty()) {
         health.verdict = Verdict::warning;
         health.summary = "a change of the retention is not acknowledged: " + catalog.unacknowledged;
@@ -146,6 +167,10 @@ Standing standing(const Catalog& catalog) {
         if (entry.seq >= newest) {
             newest = entry.seq;
             out.newest_seal = entry.seal;
+        }
+        out.uploads_pending += entry.upload == "pending" ? 1 : 0;
+        if (entry.upload == "unproven" || entry.upload == "unlocked" || entry.upload == "failed") {
+            out.not_locked.push_back(stem);
         }
         if (entry.state != "good" && !entry.accepted) {
             (entry.state == "missing" ? out.missing : out.corrupt).push_back(stem);

@@ -53,6 +53,8 @@ struct Standing {
     std::vector<std::string> corrupt;    // the same
     std::vector<std::string> anomalies;  // newest good artifacts that are anomalies, not accepted
     std::string newest_seal;             // of the newest artifact
+    std::uint64_t uploads_pending = 0;
+    std::vector<std::string> not_locked;  // in the bucket without a proven lock, or parked
 };
 Standing standing(const Catalog& catalog);
 

@@ -17,7 +17,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::array<std::pair<JobEventKind, std::string_view>, 8> kKinds{{
+constexpr std::array<std::pair<JobEventKind, std::string_view>, 9> kKinds{{
     {JobEventKind::run, "run"},
     {JobEventKind::phase, "phase"},
     {JobEventKind::dump, "dump"},
@@ -25,6 +25,7 @@ constexpr std::array<std::pair<JobEventKind, std::string_view>, 8> kKinds{{
     {JobEventKind::warning, "warning"},
     {JobEventKind::alarm, "alarm"},
     {JobEventKind::schedule, "schedule"},
+    {JobEventKind::uploads, "uploads"},
     {JobEventKind::result, "result"},
 }};
 
@@ -267,6 +268,9 @@ std::string format_job_event(const JobEvent& event) {
                                event.baseline ? field(format_time(*event.baseline), 64) : "",
                                event.covered ? field(format_time(*event.covered), 64) : "",
                                event.failures);
+        case JobEventKind::uploads:
+            return fmt::format("uploads\t{}\t{}\n", event.pending,
+                               event.next ? field(format_time(*event.next), 64) : "");
         case JobEventKind::result:
             return fmt::format("result\t{}\t{}\t{}\t{}\n", event.exit_code,
                                field(event.message, 2000), field(event.detail, 4000),
@@ -328,6 +332,10 @@ std::optional<JobEvent> parse_job_event(std::string_view line) {
             event.baseline = fields.time();
             event.covered = fields.time();
             event.failures = fields.number<std::uint32_t>();
+            break;
+        case JobEventKind::uploads:
+            event.pending = fields.number<std::uint32_t>();
+            event.next = fields.time();
             break;
         case JobEventKind::result:
             event.exit_code = fields.number<int>();

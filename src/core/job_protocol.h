@@ -15,6 +15,9 @@
 //   schedule  <since> <baseline> <covered> <failures>    times, or empty: what the log says of the
 //             past: the schedule holds since then; due times after the second are open; the last
 //             good full run was requested at the third (none yet: since); failed runs since then
+//   uploads   <pending> <next>              uploads that wait, and when there is something to do in
+//   the
+//             bucket by itself, or empty
 //   result    <exit code> <message> <detail> <hint>      last line; code 0: done
 #pragma once
 
@@ -43,7 +46,8 @@ struct JobRequest {
     int protocol = kJobProtocol;
     std::string version;  // of the library that asks
     // "backup": one run; "record": append records, recover, sweep; "notify": run on_event;
-    // "prune"; "act": record what an operator says (backup/acts.h)
+    // "prune"; "act": record what an operator says (backup/acts.h); "upload": what is pending, with
+    // act "all" also what was parked; "s3_check", with act "probe" under a lock
     std::string job;
     SettingTexts settings;  // effective values; host and port filled in
     std::string bindir;     // where pg_dump, pg_dumpall and psql of this server are
@@ -80,7 +84,7 @@ std::string job_request_to_json(const JobRequest& request);  // one line, with n
 // Throws Error(version) for a protocol it does not speak, Error(usage) for anything malformed.
 JobRequest job_request_from_json(std::string_view text);
 
-enum class JobEventKind { run, phase, dump, progress, warning, alarm, schedule, result };
+enum class JobEventKind { run, phase, dump, progress, warning, alarm, schedule, uploads, result };
 
 struct JobEvent {
     JobEventKind kind = JobEventKind::phase;
@@ -100,6 +104,8 @@ struct JobEvent {
     std::optional<Time> baseline;
     std::optional<Time> covered;
     std::uint32_t failures = 0;
+    std::uint32_t pending = 0;  // uploads
+    std::optional<Time> next;
     int exit_code = 0;  // result
     std::string message;
     std::string detail;

@@ -33,6 +33,14 @@ std::string lower(std::string_view text) {
     return out;
 }
 
+std::string upper(std::string_view text) {
+    std::string out(text);
+    std::transform(out.begin(), out.end(), out.begin(), [](char c) {
+        return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+    });
+    return out;
+}
+
 std::optional<long> whole_number(std::string_view text) {
     long value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -171,6 +179,42 @@ std::optional<std::string> program_problem(std::string_view value) {
     return std::nullopt;
 }
 
+// As AWS allows them, and as a path has them: names without "." and "..", no empty ones.
+std::optional<std::string> prefix_problem(std::string_view value) {
+    const std::string inner = "/" + std::string(value) + "/";
+    if (value.starts_with('/') || value.ends_with('/') ||
+        (!value.empty() && inner.find("//") != std::string::npos) ||
+        inner.find("/./") != std::string::npos || inner.find("/../") != std::string::npos) {
+        return fmt::format("\"{}\" is not a prefix: names with \"/\" between them are.", value);
+    }
+    return value.size() > 512 ? std::optional<std::string>("It is longer than 512 bytes.")
+                              : std::nullopt;
+}
+
+std::optional<std::string> s3_problem(std::string_view name, std::string_view value) {
+    if (name == "s3_bucket") {
+        constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyz0123456789.-";
+        if (!value.empty() && (value.size() < 3 || value.size() > 63 ||
+                               value.find_first_not_of(kAllowed) != std::string_view::npos)) {
+            return fmt::format(
+                "\"{}\" is not the name of a bucket: 3 to 63 of a-z, 0-9, \".\" and \"-\" are.",
+                value);
+        }
+    } else if (name == "s3_prefix") {
+        return prefix_problem(value);
+    } else if (name == "s3_endpoint_url") {
+        if (!value.empty() && !value.starts_with("https://") && !value.starts_with("http://")) {
+            return fmt::format("\"{}\" is not a URL: http:// and https:// are.", value);
+        }
+        if (value.find('@') != std::string_view::npos) {
+            return "A URL with a user or a password in it is never used.";
+        }
+    } else if (name == "s3_ca_file") {
+        return path_problem(value, true);
+    }
+    return std::nullopt;
+}
+
 std::optional<std::string> string_problem(const SettingDefinition& d, std::string_view value) {
     const std::string_view name = d.name;
     if (value.size() > kMaxValueLength) {
@@ -203,6 +247,9 @@ std::optional<std::string> string_problem(const SettingDefinition& d, std::strin
     }
     if (name == "on_event") {
         return program_problem(value);
+    }
+    if (name.starts_with("s3_")) {
+        return s3_problem(name, value);
     }
     return std::nullopt;
 }
@@ -303,6 +350,39 @@ bool role_matches(std::string_view run_on, bool standby) {
     return wanted == "any" || (wanted == "standby") == standby;
 }
 
+namespace {
+
+S3Settings resolve_s3(const Values& values) {
+    S3Settings out;
+    out.bucket = values.text("s3_bucket");
+    out.prefix = values.text("s3_prefix");
+    out.object_lock_mode = upper(values.text("s3_object_lock_mode"));
+    out.object_lock_days = values.number("s3_object_lock_days");
+    out.anchor_days = values.number("s3_anchor_days");
+    if (out.anchor_days < 0) {
+        out.anchor_days = out.object_lock_days;
+    }
+    out.region = values.text("s3_region");
+    out.endpoint_url = values.text("s3_endpoint_url");
+    out.addressing = lower(values.text("s3_addressing"));
+    out.ca_file = values.text("s3_ca_file");
+    out.storage_class = values.text("s3_storage_class");
+    out.kms_key_id = values.text("s3_kms_key_id");
+    out.required = values.flag("s3_required");
+    out.extend_locks = values.flag("s3_extend_locks");
+    out.prune = values.flag("s3_prune");
+    out.concurrency = values.number("s3_concurrency");
+    out.max_parts = values.number("s3_max_parts");
+    out.bandwidth_limit = values.number("s3_bandwidth_limit");
+    out.connect_timeout = values.number("s3_connect_timeout");
+    out.stall_timeout = values.number("s3_stall_timeout");
+    out.retry_timeout = values.number("s3_retry_timeout");
+    out.upload_timeout = values.number("s3_upload_timeout");
+    return out;
+}
+
+}  // namespace
+
 Settings resolve_settings(const SettingTexts& texts) {
     const Values values(texts);
     Settings out;
@@ -338,6 +418,7 @@ Settings resolve_settings(const SettingTexts& texts) {
     out.pending_max_days = values.number("pending_max_days");
     out.anomaly_percent = values.number("anomaly_percent");
     out.min_free = static_cast<std::uint64_t>(values.number("min_free")) * 1024 * 1024;
+    out.s3 = resolve_s3(values);
     return out;
 }
 

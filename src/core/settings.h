@@ -70,6 +70,31 @@ struct Compression {
     int level = 1;  // gzip: 1 to 3 by ISA-L where the platform has it, 4 to 9 by zlib
 };
 
+// The settings that begin with s3_, without that.
+struct S3Settings {
+    std::string bucket;            // empty: nothing is uploaded
+    std::string prefix;            // without slashes at its ends
+    std::string object_lock_mode;  // "COMPLIANCE" or "GOVERNANCE"
+    int object_lock_days = 30;
+    int anchor_days = -1;  // -1: object_lock_days
+    std::string region;
+    std::string endpoint_url;
+    std::string addressing;  // "auto", "path" or "virtual"
+    std::string ca_file;
+    std::string storage_class;
+    std::string kms_key_id;
+    bool required = false;
+    bool extend_locks = true;
+    bool prune = false;
+    int concurrency = 4;
+    int max_parts = 10'000;
+    int bandwidth_limit = 0;    // kB a second, 0: none
+    int connect_timeout = 10;   // seconds
+    int stall_timeout = 60;     // seconds
+    int retry_timeout = 600;    // seconds
+    int upload_timeout = 3600;  // seconds, 0: none
+};
+
 // The typed values. Fields are named as the settings.
 struct Settings {
     std::string schedule;  // empty: none
@@ -98,6 +123,7 @@ struct Settings {
     int pending_max_days = 14;   // days that an artifact waits for its upload, 0: for ever
     int anomaly_percent = 50;    // 0: nothing is an anomaly
     std::uint64_t min_free = 0;  // bytes that a run must leave free
+    S3Settings s3;
 
     bool globals_wanted() const {
         return dump_globals == GlobalsMode::on ||

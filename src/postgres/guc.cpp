@@ -18,7 +18,7 @@ namespace immbackup {
 
 namespace {
 
-constexpr std::size_t kMaxSettings = 48;
+constexpr std::size_t kMaxSettings = 64;
 constexpr std::size_t kReasonSize = 512;
 
 // What the server knows of one row of the table.

@@ -11,8 +11,8 @@ namespace immbackup {
 
 namespace {
 
-// Removing is fast, even of thousands; this is for a job that hangs.
-constexpr std::uint64_t kLimit = 3'600'000;
+// Uploads of what was left over may take long; this is for a job that hangs.
+constexpr std::uint64_t kLimit = 24ULL * 3'600'000;
 constexpr std::uint64_t kStopGrace = 3'000;
 constexpr std::uint64_t kKillGrace = 2'000;
 
@@ -22,8 +22,9 @@ void Maintainer::step(const Error* problem) {
     if (job_) {
         follow();
     }
-    if (!job_) {
-        take(problem);
+    if (!job_ && !take(problem) && upload_ && problem == nullptr && !stopping_) {
+        upload_ = asked_ = false;
+        spawn(base_("upload"));
     }
 }
 
@@ -32,7 +33,8 @@ void Maintainer::follow() {
     while (auto event = job_->next_event()) {
         if (event->kind == JobEventKind::result) {
             result_ = std::move(event);
-        } else if (event->kind == JobEventKind::warning || event->kind == JobEventKind::alarm) {
+        } else if (event->kind == JobEventKind::warning || event->kind == JobEventKind::alarm ||
+                   event->kind == JobEventKind::uploads) {
             report_(*event);
         }
     }
@@ -55,32 +57,37 @@ void Maintainer::follow() {
     }
 }
 
-void Maintainer::take(const Error* problem) {
+// A request of a session; false where there is none.
+bool Maintainer::take(const Error* problem) {
     MaintenanceRequest asked{};
     {
         SharedLock lock(LW_EXCLUSIVE);
         if (shared->maintenance.state != RequestState::queued) {
-            return;
+            return false;
         }
         shared->maintenance.state = RequestState::running;
         asked = shared->maintenance;
     }
+    asked_ = true;
     if (stopping_) {
         answer(Error(ErrorCode::cancelled, "the immbackup scheduler is stopping"));
-        return;
-    }
-    if (problem != nullptr) {
+    } else if (problem != nullptr) {
         answer(*problem);
-        return;
-    }
-    result_.reset();
-    limit_reached_ = false;
-    try {
+    } else {
         JobRequest request = base_(asked.job.text);
         request.act = asked.act.view();
         request.subject = asked.subject.view();
         request.reason = asked.reason.view();
         request.actor = asked.actor.view();
+        spawn(request);
+    }
+    return true;
+}
+
+void Maintainer::spawn(const JobRequest& request) {
+    result_.reset();
+    limit_reached_ = false;
+    try {
         job_ = std::make_unique<JobProcess>(program_, job_request_to_json(request),
                                             JobProcess::Group::own);
         ++jobs_;
@@ -103,6 +110,17 @@ Error Maintainer::outcome() const {
 }
 
 void Maintainer::answer(const Error& error) {
+    if (!asked_) {
+        // Its own warnings said what failed; that it could not be done at all only we know.
+        if (error.code() != ErrorCode::ok && error.code() != ErrorCode::busy) {
+            const std::string& text = error.message();
+            call_postgres([&] {
+                ereport(LOG, (errmsg("immbackup upload job: %s",
+                                     server_text(text.data(), text.size()))));
+            });
+        }
+        return;
+    }
     FixedError fixed{};
     fixed.code = static_cast<int>(error.code());
     fixed.message.set(error.message());

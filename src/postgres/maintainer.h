@@ -22,6 +22,8 @@ class Maintainer {
                std::function<void(const JobEvent&)> report)
         : program_(std::move(program)), base_(std::move(base)), report_(std::move(report)) {}
 
+    // A job that nobody waits for, as soon as the lane is free.
+    void upload() { upload_ = true; }
     // `problem`: why nothing can be done now (misconfigured); null: nothing is in the way.
     void step(const Error* problem);
     // True where the process was ours.
@@ -37,7 +39,8 @@ class Maintainer {
 
   private:
     void follow();
-    void take(const Error* problem);
+    bool take(const Error* problem);
+    void spawn(const JobRequest& request);
     void answer(const Error& error);
     Error outcome() const;
 
@@ -48,6 +51,8 @@ class Maintainer {
     std::optional<JobEvent> result_;
     std::uint64_t jobs_ = 0;
     std::uint64_t kill_at_ = 0;
+    bool upload_ = false;  // wanted
+    bool asked_ = false;   // somebody waits for the job at work
     bool stopping_ = false;
     bool limit_reached_ = false;
     bool given_up_ = false;

@@ -20,6 +20,8 @@ PG_FUNCTION_INFO_V1(immbackup_retire_database);
 PG_FUNCTION_INFO_V1(immbackup_acknowledge_settings);
 PG_FUNCTION_INFO_V1(immbackup_acknowledge_clock);
 PG_FUNCTION_INFO_V1(immbackup_prune);
+PG_FUNCTION_INFO_V1(immbackup_upload_pending);
+PG_FUNCTION_INFO_V1(immbackup_s3_check);
 }
 
 namespace immbackup {
@@ -108,6 +110,17 @@ void await(std::uint64_t id) {
     }
 }
 
+// Has the lane's job done; returns the number of the audit log's last record before it.
+std::uint64_t perform(MaintenanceRequest* request) {
+    std::uint64_t before = 0;
+    guarded([&before] {
+        before = read_catalog(Layout{configured_directory()}, check_interrupts).head_seq;
+    });
+    request->actor.set(session_user_utf8());
+    await(submit(request));
+    return before;
+}
+
 // Copies the text argument, or raises where it does not fit.
 template <std::size_t Size>
 void take_text(FixedText<Size>* to, const char* name, Datum argument) {
@@ -154,6 +167,11 @@ void write_plan(RowWriter& row, const std::string& directory, bool executed) {
     }
 }
 
+std::string text_in(const nlohmann::json& json, const char* name) {
+    const auto found = json.is_object() ? json.find(name) : json.end();
+    return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
 // What went since the record with this number.
 void write_pruned(RowWriter& row, const std::string& directory, std::uint64_t since) {
     const Catalog catalog = read_catalog(Layout{directory}, check_interrupts);
@@ -177,6 +195,55 @@ void write_pruned(RowWriter& row, const std::string& directory, std::uint64_t si
                        row.emit();
                    }
                    return true;
+               });
+}
+
+// Every artifact that was uploaded, or tried, since the record with this number.
+void write_uploads(RowWriter& row, const std::string& directory, std::uint64_t since) {
+    read_audit(Layout{directory}, since,
+               [&](const AuditRecord* record, std::uint64_t, const std::string&) {
+                   const bool uploaded = record != nullptr && record->event == "artifact_uploaded";
+                   if (!uploaded && (record == nullptr || record->event != "upload_failed")) {
+                       return true;
+                   }
+                   const auto body = nlohmann::json::parse(record->body, nullptr, false);
+                   if (body.is_object()) {
+                       const std::string artifact = text_in(body, "artifact");
+                       const std::string state = text_in(body, "state");
+                       const std::string until = text_in(body, "locked_until");
+                       const std::string problem =
+                           uploaded ? text_in(body, "reason")
+                                    : text_in(body.value("error", nlohmann::json()), "message");
+                       row.text(artifact);
+                       row.text_or_null(state);
+                       row.time_or_null(until);
+                       row.text_or_null(problem);
+                       row.emit();
+                   }
+                   return true;
+               });
+}
+
+void write_s3_rows(RowWriter& row, const std::string& directory, std::uint64_t since) {
+    read_audit(Layout{directory}, since,
+               [&](const AuditRecord* record, std::uint64_t, const std::string&) {
+                   if (record == nullptr || record->event != "s3_checked") {
+                       return true;
+                   }
+                   const auto body = nlohmann::json::parse(record->body, nullptr, false);
+                   const auto rows = body.is_object() ? body.value("rows", nlohmann::json::array())
+                                                      : nlohmann::json::array();
+                   for (const auto& each : rows) {
+                       const std::string check = text_in(each, "check");
+                       const std::string verdict = text_in(each, "verdict");
+                       const std::string detail = text_in(each, "detail");
+                       row.text(check);
+                       row.text(verdict);
+                       row.text_or_null(detail);
+                       row.flag(each.is_object() && each.value("finding", false));
+                       row.emit();
+                   }
+                   return false;
                });
 }
 
@@ -210,13 +277,9 @@ Datum immbackup_prune(PG_FUNCTION_ARGS) {
     const bool dry_run = PG_ARGISNULL(0) || PG_GETARG_BOOL(0);
     std::uint64_t before = 0;
     if (!dry_run) {
-        guarded([&before] {
-            before = read_catalog(Layout{configured_directory()}, check_interrupts).head_seq;
-        });
         auto* request = static_cast<MaintenanceRequest*>(palloc0(sizeof(MaintenanceRequest)));
         request->job.set("prune");
-        request->actor.set(session_user_utf8());
-        await(submit(request));
+        before = perform(request);
     }
     RowWriter row(fcinfo);
     guarded([&row, &dry_run, &before] {
@@ -226,5 +289,27 @@ Datum immbackup_prune(PG_FUNCTION_ARGS) {
         }
         write_plan(row, directory, !dry_run);
     });
+    return 0;
+}
+
+Datum immbackup_upload_pending(PG_FUNCTION_ARGS) {
+    require_preloaded();
+    auto* request = static_cast<MaintenanceRequest*>(palloc0(sizeof(MaintenanceRequest)));
+    request->job.set("upload");
+    request->act.set("all");
+    const std::uint64_t before = perform(request);
+    RowWriter row(fcinfo);
+    guarded([&row, &before] { write_uploads(row, configured_directory(), before); });
+    return 0;
+}
+
+Datum immbackup_s3_check(PG_FUNCTION_ARGS) {
+    require_preloaded();
+    auto* request = static_cast<MaintenanceRequest*>(palloc0(sizeof(MaintenanceRequest)));
+    request->job.set("s3_check");
+    request->act.set(!PG_ARGISNULL(0) && PG_GETARG_BOOL(0) ? "probe" : "");
+    const std::uint64_t before = perform(request);
+    RowWriter row(fcinfo);
+    guarded([&row, &before] { write_s3_rows(row, configured_directory(), before); });
     return 0;
 }

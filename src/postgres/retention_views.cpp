@@ -36,6 +36,13 @@ std::optional<Schedule> schedule_in(const Settings& settings) {
 std::string conflict_of(const ArtifactEntry& entry, const PruneRow& row,
                         const RetentionDays& days) {
     const auto taken = parse_time(entry.taken);
+    const auto locked = parse_time(entry.locked_until);
+    if (locked && *locked < row.kept_until) {
+        return "It is kept longer than it is locked in the bucket.";
+    }
+    if (locked && *locked > row.kept_until + std::chrono::days(1)) {
+        return "It is locked in the bucket longer than it is kept.";
+    }
     if (taken && *taken + days.of(entry.tier) < row.kept_until) {
         return "The days of its tier were reduced since: later ones are kept shorter.";
     }
@@ -56,6 +63,7 @@ void write_retention(RowWriter& row, const ArtifactEntry& entry, const PruneRow*
     row.text_or_null(entry.tier);
     row.time_or_null(entry.taken);
     row.time_or_null(until);
+    row.time_or_null(entry.locked_until);
     row.text_or_null(entry.seal);
     row.flag(!entry.hold.empty());
     row.text_or_null(entry.hold);

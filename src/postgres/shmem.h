@@ -106,6 +106,7 @@ struct SharedState {
     FixedError problem;        // of misconfigured
     TimestampTz next_due;      // of the schedule, 0: none
     TimestampTz retry_at;      // of a failed scheduled run, 0: none is planned
+    std::uint32_t uploads_pending;
 
     Request request;
     RunProgress progress;

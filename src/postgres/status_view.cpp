@@ -107,6 +107,11 @@ void write_status(RowWriter& row, const SharedCopy& now) {
     row.number(stock.anomalies.size());
     row.number(plan.anomaly_bytes);
     row.number(stock.holds);
+    row.number(stock.uploads_pending);
+    row.number(stock.not_locked.size());
+    row.number_or_null(catalog.anchored_seq == 0 ? std::nullopt
+                                                 : std::optional(catalog.anchored_seq));
+    row.time_or_null(catalog.anchored);
     row.text_or_null(plan.blocked);
     row.number(plan.blocked_bytes);
     row.text_or_null(catalog.unacknowledged);

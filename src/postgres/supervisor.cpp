@@ -48,7 +48,7 @@ Supervisor::Supervisor(std::string bindir)
       notifier_(program_),
       maintainer_(
           program_, [this](const char* job) { return base_request(job); },
-          [this](const JobEvent& event) { warn(event); }) {}
+          [this](const JobEvent& event) { handle(event); }) {}
 
 void Supervisor::step() {
     reap();
@@ -61,6 +61,7 @@ void Supervisor::step() {
     // After it: a run that begins just now, as after a suspension, is not overdue yet.
     check_overdue();
     notifier_.step();
+    consider_uploading();
     maintainer_.step(state_ == WorkerState::misconfigured ? &*problem_ : nullptr);
     show_activity();
     share_schedule();
@@ -185,6 +186,10 @@ void Supervisor::handle(const JobEvent& event) {
         dump_group_ = event.process_group;
     } else if (event.kind == JobEventKind::warning || event.kind == JobEventKind::alarm) {
         warn(event);
+    } else if (event.kind == JobEventKind::uploads) {
+        uploads_at_ = event.next;
+        SharedLock lock(LW_EXCLUSIVE);
+        shared->uploads_pending = event.pending;
     } else if (event.kind == JobEventKind::schedule) {
         learn(event);
     } else if (work_ == Work::backup) {

@@ -86,6 +86,7 @@ class Supervisor {
     void occupy_slot();
     void scheduled_run_ended(const Error& error, bool recorded);
     void watch_overdue();
+    void consider_uploading();
     void check_overdue();
     void tell_end(const std::string& run, const Error& error, std::uint32_t before);
     void tell(const char* event, const std::string& run, const Error* error);
@@ -145,6 +146,7 @@ class Supervisor {
     std::uint32_t failures_ = 0;                    // failed complete runs since
     std::uint32_t failures_before_ = 0;             // the run at work
     std::optional<Time> overdue_at_;
+    std::optional<Time> uploads_at_;  // something is to be done in the bucket then
     bool overdue_told_ = false;
     Notifier notifier_;
     Maintainer maintainer_;

@@ -214,6 +214,10 @@ void Supervisor::tell(const char* event, const std::string& run, const Error* er
 
 std::optional<Time> Supervisor::wake_at() const {
     std::optional<Time> at = overdue_at_;
+    if (uploads_at_ && !stopping_ && work_ != Work::backup && state_ == WorkerState::ready &&
+        (!at || *uploads_at_ < *at)) {
+        at = uploads_at_;
+    }
     // What is due while a job is at work waits for its end, which wakes us up.
     if (!job_ && !stopping_ && following_) {
         const auto due = timetable_.wake_at();
@@ -222,6 +226,17 @@ std::optional<Time> Supervisor::wake_at() const {
         }
     }
     return at;
+}
+
+// A run uploads its own; what is left over is for the maintenance lane.
+void Supervisor::consider_uploading() {
+    if (!uploads_at_ || stopping_ || work_ == Work::backup || state_ != WorkerState::ready ||
+        now() < *uploads_at_) {
+        return;
+    }
+    // Until the job says when the next time is; should it die, in an hour.
+    uploads_at_ = now() + std::chrono::hours(1);
+    maintainer_.upload();
 }
 
 void Supervisor::share_schedule() {

@@ -39,6 +39,17 @@ int server_version_num() {
     return text == nullptr ? PG_VERSION_NUM : std::atoi(text);
 }
 
+// Milliseconds that the job of a run may take at the most; 0: without limit.
+std::uint64_t run_limit(const Settings& settings) {
+    const int upload = settings.s3.bucket.empty() ? 0 : settings.s3.upload_timeout;
+    if (settings.run_timeout == 0 || (!settings.s3.bucket.empty() && upload == 0)) {
+        return 0;
+    }
+    return (static_cast<std::uint64_t>(settings.run_timeout) + static_cast<std::uint64_t>(upload)) *
+               1000 +
+           kRunTimeoutSlack;
+}
+
 std::string data_directory() {
     return DataDir == nullptr ? "" : DataDir;
 }
@@ -263,8 +274,7 @@ void Supervisor::begin_backup() {
         run_since_ = now();
     }
     watch_overdue();
-    const auto run_timeout = std::strtoull(request.settings["run_timeout"].c_str(), nullptr, 10);
-    spawn(Work::backup, request, run_timeout == 0 ? 0 : run_timeout * 1000 + kRunTimeoutSlack);
+    spawn(Work::backup, request, run_limit(resolve_settings(request.settings)));
 }
 
 // -------------------------------------------------------------------- how a job ended, and then

@@ -98,6 +98,10 @@ void write_artifact(RowWriter& row, const ArtifactEntry& artifact, const FilesPr
     row.time_or_null(artifact.verified);
     row.text_or_null(artifact.anomaly);
     row.text_or_null(artifact.hold);
+    row.text_or_null(artifact.upload);
+    row.text_or_null(artifact.upload_error);
+    row.text_or_null(artifact.lock_mode);
+    row.time_or_null(artifact.locked_until);
     row.emit();
 }
 

@@ -26,12 +26,17 @@ class AuditLog {
     // no_space) where it is not durable. `body` is a JSON object on one line; other than ASCII is
     // escaped by the caller (body_text).
     AuditRecord append(const char* event, const std::string& body);
-    // The state after the last append or refresh. Not for use while another thread appends.
+    // The state after the last append or refresh. Where other threads append, hold_still() first.
     const Catalog& catalog() const { return catalog_; }
+    // While it lives no other thread appends. Who holds it must not append either.
+    [[nodiscard]] std::unique_lock<std::mutex> hold_still() const {
+        return std::unique_lock(*mutex_);
+    }
     void refresh();
     // Writes logs/catalog.idx (temporary file, rename); failure to do so is not an error.
     void save_checkpoint();
     bool append_only() const { return append_only_; }
+    const Layout& layout() const { return layout_; }
 
   private:
     struct Tail;

@@ -15,6 +15,8 @@ struct Layout {
     std::filesystem::path incoming() const { return root / "incoming"; }
     std::filesystem::path logs() const { return root / "logs"; }
     std::filesystem::path lock_file() const { return root / "immbackup.lock"; }
+    // Held by the one process that uploads, beside whoever holds the other one.
+    std::filesystem::path upload_lock_file() const { return root / "immbackup-upload.lock"; }
     std::filesystem::path audit_log() const { return logs() / "backup_audit.jsonl"; }
     std::filesystem::path checkpoint() const { return logs() / "catalog.idx"; }
     std::filesystem::path artifact(std::string_view stem) const {

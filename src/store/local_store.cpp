@@ -76,6 +76,7 @@ class LocalStaged final : public StagedArtifact {
 
     std::uint64_t size() const override { return size_; }
     std::string sha256() const override { return sha256_; }
+    Fd reader() const override { return open_regular(path_); }
     const fs::path& path() const { return path_; }
     void mark_published() { published_ = true; }
     bool published() const { return published_; }

@@ -27,6 +27,9 @@ class StagedArtifact {
     // Error(corrupt) where the digests differ.
     virtual void prove(const CancelToken& cancel) = 0;
     virtual std::uint64_t size() const = 0;
+    // A descriptor of its own, to read what is written while it grows; it stays good after the
+    // file is published.
+    virtual Fd reader() const = 0;
     virtual std::string sha256() const = 0;  // after prove()
 };
 

@@ -1,0 +1,135 @@
+#include "backup/remote.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "backup/bodies.h"
+#include "core/events.h"
+#include "s3/lock_proof.h"
+
+namespace immbackup {
+
+namespace {
+
+constexpr const char* kMarker = "immbackup-instance.json";
+constexpr std::size_t kMaxMarker = 4096;
+
+s3::Addressing addressing_of(const std::string& text) {
+    return text == "path"      ? s3::Addressing::path
+           : text == "virtual" ? s3::Addressing::virtual_host
+                               : s3::Addressing::automatic;
+}
+
+std::string instance_in(const std::string& text) {
+    const auto json = nlohmann::json::parse(text, nullptr, false);
+    return json.is_object() && json.contains("instance") && json["instance"].is_string()
+               ? json["instance"].get<std::string>()
+               : "(unreadable)";
+}
+
+}  // namespace
+
+s3::S3Options s3_options(const S3Settings& settings) {
+    s3::S3Options out;
+    out.bucket = settings.bucket;
+    out.prefix = settings.prefix;
+    out.region = settings.region;
+    out.endpoint_url = settings.endpoint_url;
+    out.addressing = addressing_of(settings.addressing);
+    out.ca_file = settings.ca_file;
+    out.lock_mode =
+        s3::parse_lock_mode(settings.object_lock_mode).value_or(s3::LockMode::compliance);
+    out.lock_days = settings.object_lock_days;
+    out.storage_class = settings.storage_class;
+    out.kms_key_id = settings.kms_key_id;
+    out.max_parts = static_cast<std::uint32_t>(settings.max_parts);
+    out.concurrency = static_cast<unsigned>(settings.concurrency);
+    out.bandwidth_limit = static_cast<std::uint64_t>(settings.bandwidth_limit) * 1000;
+    out.connect_timeout = std::chrono::seconds(std::max(settings.connect_timeout, 1));
+    out.stall_timeout = std::chrono::seconds(std::max(settings.stall_timeout, 1));
+    out.deadline = std::chrono::seconds(settings.retry_timeout);
+    s3::require_sound(out);
+    return out;
+}
+
+DirectoryLock acquire_upload_lock(const Layout& layout, const char* what, int seconds,
+                                  const CancelToken& cancel) {
+    constexpr int kStepMs = 200;
+    for (int waited = 0;; waited += kStepMs) {
+        cancel.check();
+        try {
+            return DirectoryLock::acquire(layout.upload_lock_file(), what, kStepMs);
+        } catch (const Error& error) {
+            if (error.code() != ErrorCode::busy || waited >= seconds * 1000) {
+                throw;
+            }
+        }
+    }
+}
+
+std::unique_ptr<Remote> Remote::open(const Settings& settings, const CancelToken& cancel) {
+    return settings.s3.bucket.empty() ? nullptr
+                                      : std::unique_ptr<Remote>(new Remote(settings, cancel));
+}
+
+Remote::Remote(const Settings& settings, const CancelToken& cancel)
+    : settings_(settings.s3),
+      client_(s3_options(settings.s3),
+              s3::system_credential_inputs(settings.s3.region, settings.s3.ca_file, cancel),
+              cancel) {}
+
+int Remote::lock_days(const Catalog& catalog) const {
+    const auto acknowledged = static_cast<int>(std::min<std::uint64_t>(catalog.lock_days, 36500));
+    return acknowledged == 0 ? settings_.object_lock_days
+                             : std::min(acknowledged, settings_.object_lock_days);
+}
+
+void Remote::prepare(AuditLog& audit) {
+    s3::require_usable(s3::preflight(client_, s3::Depth::quick));
+    check_marker(audit);
+}
+
+// Every version counts: one that names another instance shows that somebody else writes here, or
+// that somebody wants us to believe so.
+void Remote::check_marker(AuditLog& audit) {
+    const std::string key = client_.key_of(kMarker);
+    const auto [instance, days] = [&] {
+        const auto still = audit.hold_still();
+        return std::pair(audit.catalog().instance, lock_days(audit.catalog()));
+    }();
+    bool marked = false;
+    for (const auto& version : client_.list_versions(key, 1000)) {
+        if (version.key != key || version.delete_marker) {
+            continue;
+        }
+        const std::string found =
+            instance_in(client_.get_text(key, version.version_id, kMaxMarker));
+        if (found != instance) {
+            throw Error(
+                ErrorCode::config,
+                fmt::format("the prefix \"{}\" of bucket \"{}\" belongs to another instance",
+                            settings_.prefix, settings_.bucket),
+                fmt::format("It is marked for instance {}; this backup directory is {}.", found,
+                            instance),
+                "Choose another immbackup.s3_prefix for this server.");
+        }
+        marked = true;
+    }
+    if (marked) {
+        return;
+    }
+    s3::ObjectSpec spec;
+    spec.key = key;
+    spec.lock = client_.lock_terms(days);
+    spec.content_type = "application/json";
+    spec.only_if_absent = true;
+    const s3::Written written =
+        client_.put(spec, s3::text_body(body_text({{"instance", instance}}) + "\n"));
+    audit.append(event::kPrefixMarked, body_text({{"bucket", settings_.bucket},
+                                                  {"prefix", settings_.prefix},
+                                                  {"key", key},
+                                                  {"version_id", written.version_id}}));
+}
+
+}  // namespace immbackup

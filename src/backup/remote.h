@@ -1,0 +1,48 @@
+// The bucket that the settings name, for one backup directory: its client, and the marker object
+// that says whose prefix it is.
+#pragma once
+
+#include <memory>
+
+#include "core/settings.h"
+#include "io/cancel.h"
+#include "io/lock.h"
+#include "s3/client.h"
+#include "s3/preflight.h"
+#include "store/audit_log.h"
+
+namespace immbackup {
+
+// Nothing of a setting that core/settings.h accepts is refused here but for combinations:
+// Error(config).
+s3::S3Options s3_options(const S3Settings& settings);
+
+// The right to upload, of one process at a time. Waits until `cancel` is tripped or so much time
+// has passed: Error(busy).
+DirectoryLock acquire_upload_lock(const Layout& layout, const char* what, int seconds,
+                                  const CancelToken& cancel);
+
+class Remote {
+  public:
+    // Null where no bucket is set. `cancel` outlives it.
+    static std::unique_ptr<Remote> open(const Settings& settings, const CancelToken& cancel);
+
+    s3::Client& client() { return client_; }
+    const S3Settings& settings() const { return settings_; }
+
+    // Before anything is uploaded: a quick preflight, and the marker. Error(config) where the
+    // bucket has no Object Lock or the prefix belongs to another instance; what the client
+    // throws.
+    void prepare(AuditLog& audit);
+    // Days that count: a longer setting only once it is acknowledged.
+    int lock_days(const Catalog& catalog) const;
+
+  private:
+    Remote(const Settings& settings, const CancelToken& cancel);
+    void check_marker(AuditLog& audit);
+
+    S3Settings settings_;
+    s3::Client client_;
+};
+
+}  // namespace immbackup

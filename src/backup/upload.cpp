@@ -1,0 +1,254 @@
+#include "backup/upload.h"
+
+#include <fmt/format.h>
+
+#include "backup/bodies.h"
+#include "core/events.h"
+#include "io/clock.h"
+
+namespace immbackup {
+
+namespace {
+
+constexpr const char* kDumpSuffix = ".sql.gz";
+constexpr std::size_t kMaxSmallFile = kMaxManifestSize;
+
+s3::ObjectSpec spec_of(const std::string& key, const s3::LockTerms& terms, const char* type) {
+    s3::ObjectSpec spec;
+    spec.key = key;
+    spec.lock = terms;
+    spec.content_type = type;
+    spec.only_if_absent = true;
+    return spec;
+}
+
+std::string time_or_empty(std::optional<Time> time) {
+    return time ? format_time(*time) : std::string();
+}
+
+}  // namespace
+
+s3::LockTerms upload_terms(Remote& remote, const AuditLog& audit) {
+    const int days = [&] {
+        const auto still = audit.hold_still();
+        return remote.lock_days(audit.catalog());
+    }();
+    return remote.client().lock_terms(days);
+}
+
+ArtifactUpload::ArtifactUpload(Remote& remote, AuditLog& audit, std::string stem,
+                               const s3::LockTerms& terms, std::function<Fd()> open)
+    : remote_(remote),
+      audit_(audit),
+      stem_(std::move(stem)),
+      key_stem_(remote.client().key_of(stem_)),
+      open_(std::move(open)),
+      terms_(terms) {
+    start(key_stem_ + kDumpSuffix);
+}
+
+ArtifactUpload::~ArtifactUpload() {
+    abandon();
+}
+
+void ArtifactUpload::start(const std::string& key) {
+    s3::Uploader::Callbacks callbacks;
+    callbacks.open = open_;
+    callbacks.began = [this, key](const std::string& upload_id) {
+        audit_.append(event::kUploadBegun,
+                      body_text({{"artifact", stem_}, {"key", key}, {"upload_id", upload_id}}));
+    };
+    uploader_ = std::make_unique<s3::Uploader>(
+        remote_.client(), spec_of(key, terms_, "application/gzip"), growth_,
+        s3::PartPlan(static_cast<std::uint32_t>(remote_.settings().max_parts)),
+        std::move(callbacks));
+}
+
+void ArtifactUpload::abandon() noexcept {
+    if (!uploader_) {
+        return;
+    }
+    try {
+        const std::string upload_id = uploader_->upload_id();
+        uploader_->abort();
+        if (!upload_id.empty()) {
+            audit_.append(event::kUploadAborted, body_text({{"artifact", stem_},
+                                                            {"key", key_stem_ + kDumpSuffix},
+                                                            {"upload_id", upload_id}}));
+        }
+    } catch (const std::exception&) {
+        // Its id is in the log: the next job aborts it.
+    }
+    uploader_.reset();
+}
+
+UploadResult ArtifactUpload::finish(const Store& store, const Manifest& manifest) {
+    growth_.grown_to(manifest.size);
+    growth_.finished();
+    upload_dump(manifest);
+    const std::string& stem = manifest.artifact;
+    upload_text(".sql.gz.sha256", digest_file(stem),
+                read_file(store.layout().digest(stem), kMaxSmallFile));
+    upload_text(".sql.gz.manifest.json", manifest_file(stem),
+                read_file(store.layout().manifest(stem), kMaxSmallFile));
+    upload_text(std::string(kReceiptSuffix), stem + std::string(kReceiptSuffix),
+                receipt(manifest, dump_));
+    return conclude();
+}
+
+// A key that exists is read back: adopted where it is ours, otherwise left alone.
+void ArtifactUpload::upload_dump(const Manifest& manifest) {
+    s3::Client& client = remote_.client();
+    const auto decide = [&] {
+        return s3::adopt_or_rename(client, key_stem_, kDumpSuffix, manifest.size, manifest.sha256);
+    };
+    s3::KeyDecision decision = decide();
+    if (decision.action == s3::KeyDecision::Action::upload) {
+        try {
+            dump_ = uploader_->complete();
+            uploader_.reset();
+            prove(artifact_file(stem_), dump_.key, dump_.version_id, dump_.expected,
+                  dump_.upload_id);
+            return;
+        } catch (const Error& error) {
+            if (error.code() != ErrorCode::exists) {
+                throw;
+            }
+        }
+        decision = decide();
+    }
+    abandon();
+    if (decision.action == s3::KeyDecision::Action::adopt) {
+        dump_.key = decision.key;
+        dump_.version_id = decision.version_id;
+        dump_.expected.size = manifest.size;
+    } else {
+        // What follows the dump goes beside it.
+        finding_ = fmt::format(
+            "\"{}\" holds something else ({}): it was left alone, and the upload "
+            "went to \"{}\"",
+            key_stem_ + kDumpSuffix, decision.reason, decision.key);
+        key_stem_ =
+            decision.key.substr(0, decision.key.size() - std::string_view(kDumpSuffix).size());
+        start(decision.key);
+        dump_ = uploader_->complete();
+        uploader_.reset();
+    }
+    prove(artifact_file(stem_), dump_.key, dump_.version_id, dump_.expected, dump_.upload_id);
+}
+
+void ArtifactUpload::upload_text(const std::string& suffix, const std::string& file,
+                                 std::string content) {
+    s3::Client& client = remote_.client();
+    const s3::KeyDecision decision =
+        s3::adopt_or_rename(client, key_stem_, suffix, content.size(), sha256_hex(content));
+    s3::ExpectedObject expected;
+    expected.size = content.size();
+    if (decision.action == s3::KeyDecision::Action::adopt) {
+        prove(file, decision.key, decision.version_id, expected, {});
+        return;
+    }
+    const s3::Body body = s3::text_body(std::move(content));
+    expected.sha256 = s3::base64(body.digests.sha256);
+    const s3::Written written =
+        client.put(spec_of(decision.key, terms_,
+                           suffix.ends_with(".json") ? "application/json" : "text/plain"),
+                   body);
+    prove(file, decision.key, written.version_id, expected, {});
+}
+
+void ArtifactUpload::prove(const std::string& file, const std::string& key,
+                           const std::string& version, const s3::ExpectedObject& expected,
+                           const std::string& upload_id) {
+    Object object{file, key, s3::prove_lock(remote_.client(), key, version, expected, terms_),
+                  expected};
+    Body body{
+        {"artifact", stem_}, {"file", file}, {"key", key}, {"version_id", object.proof.version_id}};
+    if (!upload_id.empty()) {
+        body["upload_id"] = upload_id;
+    }
+    body["size"] = expected.size;
+    body["state"] = s3::lock_state_name(object.proof.state);
+    body["mode"] = s3::lock_mode_name(object.proof.mode);
+    body["until"] = time_or_empty(object.proof.until);
+    body["content"] = object.proof.content;
+    body["how"] = object.proof.how;
+    if (!object.proof.reason.empty()) {
+        body["reason"] = bounded_text(object.proof.reason, 2000);
+    }
+    audit_.append(event::kObjectUploaded, body_text(body));
+    objects_.push_back(std::move(object));
+}
+
+// What somebody who has nothing but the bucket needs: which versions count, and what they are.
+std::string ArtifactUpload::receipt(const Manifest& manifest, const s3::Uploaded& dump) const {
+    Body objects = Body::object();
+    for (const auto& object : objects_) {
+        objects[object.file] = {{"key", object.key},
+                                {"version_id", object.proof.version_id},
+                                {"size", object.expected.size},
+                                {"checksum_sha256", object.expected.sha256},
+                                {"state", s3::lock_state_name(object.proof.state)},
+                                {"mode", s3::lock_mode_name(object.proof.mode)},
+                                {"until", time_or_empty(object.proof.until)},
+                                {"content", object.proof.content},
+                                {"how", object.proof.how}};
+    }
+    return Body{{"format", 1},
+                {"artifact", manifest.artifact},
+                {"instance", manifest.instance},
+                {"sha256", manifest.sha256},
+                {"size", manifest.size},
+                {"written", format_time(now())},
+                {"parts",
+                 {{"count", dump.parts},
+                  {"first", dump.first_part},
+                  {"doubles_after", dump.parts_of_one_size}}},
+                {"objects", std::move(objects)}}
+               .dump(2, ' ', false, Body::error_handler_t::replace) +
+           "\n";
+}
+
+// The weakest of the four says what the artifact's lock is worth.
+UploadResult ArtifactUpload::conclude() {
+    UploadResult result;
+    result.artifact = stem_;
+    result.finding = finding_;
+    result.state = s3::LockState::locked;
+    std::optional<Time> until;
+    Body objects = Body::object();
+    for (const auto& object : objects_) {
+        if (object.proof.state > result.state) {
+            result.state = object.proof.state;
+            result.reason = object.file + ": " + object.proof.reason;
+        }
+        if (object.proof.until) {
+            until = std::min(*object.proof.until, until.value_or(*object.proof.until));
+        }
+        objects[object.file] = {{"key", object.key}, {"version_id", object.proof.version_id}};
+    }
+    result.locked_until = result.state == s3::LockState::locked ? time_or_empty(until) : "";
+    Body body{{"artifact", stem_},
+              {"state", s3::lock_state_name(result.state)},
+              {"mode", s3::lock_mode_name(objects_.front().proof.mode)},
+              {"locked_until", result.locked_until},
+              {"objects", std::move(objects)}};
+    if (!result.reason.empty()) {
+        body["reason"] = bounded_text(result.reason, 2000);
+    }
+    audit_.append(event::kArtifactUploaded, body_text(body));
+    return result;
+}
+
+bool is_permanent(const Error& error) {
+    return error.code() == ErrorCode::corrupt || error.code() == ErrorCode::not_found;
+}
+
+void record_upload_failure(AuditLog& audit, const std::string& stem, const Error& error) {
+    audit.append(event::kUploadFailed,
+                 body_text({{"artifact", stem},
+                            {"state", is_permanent(error) ? "failed" : "pending"},
+                            {"error", error_body(error)}}));
+}
+
+}  // namespace immbackup
