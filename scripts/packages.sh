@@ -12,7 +12,7 @@ BUILD_PACKAGES=(
 # shellcheck disable=SC2034
 TEST_PACKAGES=(
     "${BUILD_PACKAGES[@]}" libgtest-dev clang-14 libclang-rt-14-dev clang-format shellcheck git
-    python3 "postgresql-$PG_MAJOR-pgtap" libtap-parser-sourcehandler-pgtap-perl libipc-run-perl
+    python3 "postgresql-$PG_MAJOR-pgtap" libtap-parser-sourcehandler-pgtap-perl libipc-run-perl strace
 )
 
 # Installs what is missing. Says nothing where all is there.
