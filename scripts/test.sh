@@ -8,7 +8,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 . scripts/packages.sh
 
-SUITES=(lint build unit sanitize clang fuzz regress pgtap cli tap worker kill idle disk realworld docs quickstart)
+SUITES=(lint build unit sanitize clang fuzz regress pgtap cli tap worker kill idle disk retention realworld docs quickstart)
 PASSED=0 FAILED=0 SKIPPED=0
 LOGS=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-test.XXXXXX")
 chmod 0755 "$LOGS"
@@ -147,6 +147,7 @@ suite_tap() {
 suite_worker() { shell_tap worker test/shell/worker.sh; }
 suite_kill() { shell_tap kill test/shell/kill.sh; }
 suite_realworld() { shell_tap realworld test/shell/realworld.sh; }
+suite_retention() { shell_tap retention test/shell/retention.sh; }
 suite_idle() { shell_tap idle test/shell/idle.sh; }
 suite_disk() { shell_tap disk test/shell/disk.sh; }
 suite_docs() { shell_tap docs test/shell/docs.sh; }
@@ -165,7 +166,7 @@ install_packages "${TEST_PACKAGES[@]}" || { echo "packages could not be installe
 # Suites that use what is installed need it installed.
 case " ${wanted[*]} " in
     *" build "*) ;;
-    *" regress "* | *" pgtap "* | *" cli "* | *" tap "* | *" worker "* | *" kill "* | *" idle "* | *" disk "* | *" realworld "* | *" docs "*) suite_build ;;
+    *" regress "* | *" pgtap "* | *" cli "* | *" tap "* | *" worker "* | *" kill "* | *" idle "* | *" disk "* | *" retention "* | *" realworld "* | *" docs "*) suite_build ;;
 esac
 for name in "${wanted[@]}"; do
     "suite_$name"

@@ -7,6 +7,7 @@
 
 #include "core/dump_options.h"
 #include "core/error.h"
+#include "core/retention.h"
 #include "core/schedule.h"
 #include "core/settings.h"
 #include "fuzz.h"
@@ -149,7 +150,7 @@ void check_settings(std::string_view text) {
         bool refused = false;
         try {
             const Settings settings = resolve_settings({{definition.name, std::string(text)}});
-            require(settings.effective_hourly_days() > 0);
+            require(effective_days(settings).hourly > 0);
         } catch (const Error& error) {
             require(error.code() == ErrorCode::config);
             refused = true;

@@ -25,7 +25,7 @@ fill() {
     sync "$B/filler"
 }
 
-server_start
+server_start "immbackup.min_free = 0"  # smaller than what is kept free otherwise
 server_stop
 rm -rf "${B:?}"/*
 truncate -s 160M "$WORK/image"

@@ -190,20 +190,21 @@ struct Year {
 TEST(ScheduleWalk, NextAfterAgrees) {
     Random random(20260118);
     std::size_t compared = 0;
+    // Years that are over: what is announced for a year to come is changed again and again.
     for (const auto& [zone, year, changes] : std::vector<Year>{
              {"UTC", 2024, 0},
-             {"Europe/Vienna", 2026, 2},
-             {"Europe/Dublin", 2027, 2},  // winter is the exception there
-             {"America/New_York", 2028, 2},
+             {"Europe/Vienna", 2024, 2},
+             {"Europe/Dublin", 2024, 2},  // winter is the exception there
+             {"America/New_York", 2024, 2},
              {"America/St_Johns", 2010, 2},     // at one minute past midnight
-             {"Australia/Lord_Howe", 2026, 2},  // half an hour
-             {"America/Havana", 2026, 2},       // from midnight on, and back to it
-             {"Asia/Beirut", 2026, 2},          // from midnight on, and back from it
+             {"Australia/Lord_Howe", 2024, 2},  // half an hour
+             {"America/Havana", 2024, 2},       // from midnight on, and back to it
+             {"Asia/Beirut", 2024, 2},          // from midnight on, and back from it
              {"America/Sao_Paulo", 2018, 2},
-             {"Antarctica/Troll", 2026, 2},   // two hours
-             {"Africa/Casablanca", 2026, 2},  // Ramadan
-             {"Asia/Kathmandu", 2026, 0},
-             {"Pacific/Chatham", 2026, 2},
+             {"Antarctica/Troll", 2024, 2},   // two hours
+             {"Africa/Casablanca", 2024, 2},  // Ramadan
+             {"Asia/Kathmandu", 2024, 0},
+             {"Pacific/Chatham", 2024, 2},
              {"Pacific/Apia", 2011, 3},  // a whole day is left out
              {"Pacific/Kwajalein", 1993, 1},
              {"Asia/Pyongyang", 2018, 1},
