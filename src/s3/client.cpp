@@ -358,7 +358,8 @@ Error Client::failure(const Operation& operation, const Answer& answer) {
         what += "/" + operation.key;
     }
     for (const auto& parameter : operation.query) {
-        if (parameter.value.empty()) {
+        // Which subresource: "?retention".
+        if (parameter.value.empty() && parameter.name != "prefix") {
             what += "?" + parameter.name;
         }
     }

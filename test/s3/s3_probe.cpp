@@ -273,6 +273,7 @@ int main(int argc, char** argv) {
     CLI::App app("the S3 library, one operation at a time");
     Arguments arguments;
     std::function<Json(Client&, const Arguments&)> act;
+    app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     add_options(app, arguments);
     app.require_subcommand(1);
     app.fallthrough();

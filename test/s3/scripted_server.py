@@ -325,6 +325,8 @@ class Handler(BaseHTTPRequestHandler):
             self.rfile.read(break_at)
             return self.reset()
         body = self.rfile.read(length)
+        if len(body) < length:  # given up by the client
+            return self.reset()
         answer = store.handle(Request(self.command, self.path, {n.lower(): v for n, v in self.headers.items()}, body))
         if answer.silent:
             self.server.released.wait()
