@@ -81,7 +81,7 @@ Json put(Client& client, const Arguments& arguments) {
     const Written written = client.put(spec, body);
     return proof_json(prove_lock(client, spec.key, written.version_id,
                                  {body.size, base64(body.digests.sha256), to_hex(body.digests.md5)},
-                                 spec.lock));
+                                 spec.lock, spec.legal_hold));
 }
 
 // Copies the file to "<file>.growing" step by step, as pg_dump would write it.
@@ -128,8 +128,8 @@ Json upload(Client& client, const Arguments& arguments) {
     }
     growth.finished();
     const Uploaded uploaded = uploader.complete();
-    Json out =
-        proof_json(prove_lock(client, spec.key, uploaded.version_id, uploaded.expected, spec.lock));
+    Json out = proof_json(prove_lock(client, spec.key, uploaded.version_id, uploaded.expected,
+                                     spec.lock, spec.legal_hold));
     out["parts"] = uploaded.parts;
     out["sha256"] = uploaded.expected.sha256;
     out["etag"] = uploaded.expected.etag;

@@ -75,6 +75,10 @@ is "and refuses deletion" "$(boto delete locked held "$version")" AccessDenied
 ok "until it is released" run hold held "$version"
 ok "and then not" deleted locked held "$version"
 
+ok "a large one on hold, whose header is ignored" run upload held-large "$WORK/large" --mode none --hold
+is "is held after all" "$(json .legal_hold)" true
+is "and refuses deletion" "$(boto delete locked held-large "$(json .version_id)")" AccessDenied
+
 is "the same small object is adopted" "$(probe decide backups/COMPLIANCE/small .sql.gz "$WORK/small" | jq -r .action)" adopt
 is "the same large one, too" "$(probe decide backups/COMPLIANCE/large .sql.gz "$WORK/large" | jq -r .action)" adopt
 is "another is not overwritten" "$(probe decide backups/COMPLIANCE/small .sql.gz "$WORK/large" | jq -r '.action + " " + .key' | sed -E 's/~[0-9a-f]{8}/~N/')" "rename backups/COMPLIANCE/small~N.sql.gz"
