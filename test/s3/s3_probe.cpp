@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -105,11 +106,13 @@ Json upload(Client& client, const Arguments& arguments) {
     const bool growing = arguments.steps > 0;
     const std::string path = arguments.file + (growing ? ".growing" : "");
     std::vector<std::string> began;
+    std::atomic<bool> has_begun = false;
     Uploader::Callbacks callbacks;
     callbacks.open = [&] { return open_regular(path); };
     callbacks.began = [&](const std::string& id) {
         began.push_back(id);
         std::fprintf(stderr, "began %s\n", id.c_str());
+        has_begun = true;
     };
     const ObjectSpec spec = spec_of(client, arguments);
     Uploader uploader(client, spec, growth,
@@ -120,7 +123,7 @@ Json upload(Client& client, const Arguments& arguments) {
         growth.grown_to(fs::file_size(path));
     }
     if (arguments.give_up) {
-        while (began.empty() && !uploader.problem()) {
+        while (!has_begun && !uploader.problem()) {
             std::this_thread::sleep_for(std::chrono::milliseconds(5));
         }
         uploader.abort();
