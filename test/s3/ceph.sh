@@ -2,7 +2,8 @@
 # A throwaway S3 server with Object Lock from Debian's packages: Ceph's radosgw with one monitor and one object store in
 # memory. Needs no root, no systemd; listens on loopback, on ports that are free.
 #
-#   ceph.sh start DIR    starts it in DIR, writes DIR/env (to be sourced): endpoints, keys, CA file
+#   ceph.sh fetch ROOT   unpacks a newer version's packages (suite $SUITE, default testing) into ROOT; installs nothing
+#   ceph.sh start DIR    (CEPH_ROOT: what was unpacked there, instead of what is installed) starts it in DIR, writes DIR/env (to be sourced): endpoints, keys, CA file
 #   ceph.sh stop DIR     stops what it started, removes DIR
 #   ceph.sh admin DIR .. radosgw-admin against it
 #   ceph.sh pause DIR    / resume DIR / kill DIR / restart DIR: the gateway alone
@@ -13,6 +14,53 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 die() {
     echo "ceph.sh: $*" >&2
     exit 1
+}
+
+# How a program of Ceph's is started: as installed, or unpacked, by its own loader. To be split into words.
+set_run() {
+    LIBRARIES=$CEPH_ROOT/usr/lib/$(uname -m)-linux-gnu
+    RUN=/usr/bin/
+    [ -z "$CEPH_ROOT" ] || RUN="$CEPH_ROOT/usr/lib64/ld-linux-x86-64.so.2 --library-path $LIBRARIES:$LIBRARIES/ceph $CEPH_ROOT/usr/bin/"
+}
+CEPH_ROOT=${CEPH_ROOT:-}
+if [ -f "$DIR/started" ]; then . "$DIR/started"; fi
+set_run
+
+# An apt state of its own resolves, verifies and downloads; the machine's own apt and dpkg are not touched.
+fetch() {
+    local root=$DIR apt=$DIR/apt mirror
+    [ ! -e "$root" ] || die "$root exists"
+    mirror=$(apt-get indextargets --format '$(REPO_URI) $(LABEL)' | awk '$2 == "Debian" {print $1; exit}')
+    mkdir -p "$apt"/{lists/partial,archives/partial,empty} || die "could not make $apt"
+    : >"$apt/status"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror ${SUITE:-testing} main" >"$apt/sources.list"
+    cat >"$apt/apt.conf" <<EOC
+Dir::State::Lists "$apt/lists";
+Dir::State::status "$apt/status";
+Dir::State::extended_states "$apt/extended_states";
+Dir::Cache "$apt";
+Dir::Cache::archives "$apt/archives";
+Dir::Log "$apt";
+Dir::Etc::sourcelist "$apt/sources.list";
+Dir::Etc::sourceparts "$apt/empty";
+Dir::Etc::preferencesparts "$apt/empty";
+APT::Sandbox::User "";
+APT::Default-Release "";
+Acquire::Languages "none";
+EOC
+    export APT_CONFIG=$apt/apt.conf
+    apt-get -q update >"$apt/log" 2>&1 || die "apt-get update: $(tail -3 "$apt/log")"
+    # Only what the programs link with.
+    apt-get -q -y --no-install-recommends --print-uris install ceph-mon ceph-osd radosgw 2>>"$apt/log" |
+        sed -n "s/^'[^']*' \([^ _]*\)_.*/\1/p" | grep -E '^(lib.*|zlib1g|ceph-(base|common|mon|osd)|radosgw)$' |
+        grep -vE '^lib(python|systemd-shared|perl|pam|gl|binutils|lvm2|parted|cryptsetup|ext2fs|semanage)' >"$apt/names"
+    [ -s "$apt/names" ] || die "apt resolved nothing: $(tail -3 "$apt/log")"
+    (cd "$apt/archives" && xargs apt-get -q download <"$apt/names" >>"$apt/log" 2>&1) || die "download: $(tail -3 "$apt/log")"
+    find "$apt/archives" -maxdepth 1 -name '*.deb' -print0 | xargs -0 -I{} dpkg-deb -x {} "$root" || die "could not unpack"
+    rm -rf "$apt"
+    CEPH_ROOT=$root
+    set_run
+    ${RUN}radosgw --version || die "what was unpacked does not run"
 }
 
 # A process of ours: its id may have been given to another one since.
@@ -81,6 +129,7 @@ osd_pool_default_pgp_num = 1
 osd_pool_default_pg_autoscale_mode = off
 mon_allow_pool_size_one = true
 osd_crush_chooseleaf_type = 0
+$([ -z "$CEPH_ROOT" ] || printf '%s\n' "plugin_dir = $LIBRARIES/ceph" "osd_class_dir = $LIBRARIES/rados-classes" "erasure_code_dir = $LIBRARIES/ceph/erasure-code")
 [mon]
 mon_data = $DIR/mon
 mon_data_avail_crit = 1
@@ -125,7 +174,7 @@ make_certificates() {
 
 start_gateway() {
     local i daemon
-    setsid radosgw --conf "$DIR/ceph.conf" -n client.rgw.a -f >>"$DIR/log/rgw.out" 2>&1 </dev/null &
+    setsid ${RUN}radosgw --conf "$DIR/ceph.conf" -n client.rgw.a -f >>"$DIR/log/rgw.out" 2>&1 </dev/null &
     echo $! >"$DIR/rgw.pid"
     for i in $(seq 1200); do
         curl -s -m 2 -o /dev/null "http://127.0.0.1:$PORT/" && return
@@ -137,7 +186,10 @@ start_gateway() {
 
 start() {
     local program
-    for program in ceph-mon ceph-osd radosgw radosgw-admin monmaptool osdmaptool curl openssl python3; do
+    for program in ceph-mon ceph-osd radosgw radosgw-admin monmaptool osdmaptool; do
+        [ -x "$CEPH_ROOT/usr/bin/$program" ] || die "there is no $CEPH_ROOT/usr/bin/$program"
+    done
+    for program in curl openssl python3 setsid; do
         command -v "$program" >/dev/null || die "there is no $program"
     done
     [ ! -e "$DIR" ] || die "$DIR exists"
@@ -147,17 +199,17 @@ start() {
     make_certificates
     write_conf
     local conf=(--conf "$DIR/ceph.conf")
-    monmaptool --create --fsid "$FSID" --addv a "[v2:127.0.0.1:$MON_PORT/0]" "$DIR/monmap" >"$DIR/log/tools.log" 2>&1 || fail monmaptool
+    ${RUN}monmaptool --create --fsid "$FSID" --addv a "[v2:127.0.0.1:$MON_PORT/0]" "$DIR/monmap" >"$DIR/log/tools.log" 2>&1 || fail monmaptool
     # The monitor is seeded with a map that has the store already, so nothing must be created later.
-    osdmaptool "${conf[@]}" --createsimple 1 --clobber "$DIR/osdmap" >>"$DIR/log/tools.log" 2>&1 || fail osdmaptool
-    ceph-mon "${conf[@]}" -i a --mkfs --monmap "$DIR/monmap" --osdmap "$DIR/osdmap" >"$DIR/log/mon.out" 2>&1 || fail "mkfs of the monitor"
-    setsid ceph-mon "${conf[@]}" -i a -f >>"$DIR/log/mon.out" 2>&1 </dev/null &
+    ${RUN}osdmaptool "${conf[@]}" --createsimple 1 --clobber "$DIR/osdmap" >>"$DIR/log/tools.log" 2>&1 || fail osdmaptool
+    ${RUN}ceph-mon "${conf[@]}" -i a --mkfs --monmap "$DIR/monmap" --osdmap "$DIR/osdmap" >"$DIR/log/mon.out" 2>&1 || fail "mkfs of the monitor"
+    setsid ${RUN}ceph-mon "${conf[@]}" -i a -f >>"$DIR/log/mon.out" 2>&1 </dev/null &
     echo $! >"$DIR/mon.pid"
-    ceph-osd "${conf[@]}" -i 0 --mkfs --osd-uuid "$(cat /proc/sys/kernel/random/uuid)" >"$DIR/log/osd.out" 2>&1 || fail "mkfs of the store"
-    setsid ceph-osd "${conf[@]}" -i 0 -f >>"$DIR/log/osd.out" 2>&1 </dev/null &
+    ${RUN}ceph-osd "${conf[@]}" -i 0 --mkfs --osd-uuid "$(cat /proc/sys/kernel/random/uuid)" >"$DIR/log/osd.out" 2>&1 || fail "mkfs of the store"
+    setsid ${RUN}ceph-osd "${conf[@]}" -i 0 -f >>"$DIR/log/osd.out" 2>&1 </dev/null &
     echo $! >"$DIR/osd.pid"
     start_gateway
-    radosgw-admin "${conf[@]}" user create --uid=test --display-name=test --access-key=TESTACCESSKEY0000001 \
+    ${RUN}radosgw-admin "${conf[@]}" user create --uid=test --display-name=test --access-key=TESTACCESSKEY0000001 \
         --secret-key=testSecretKey/0000000000000000000000001x --caps='roles=*' >"$DIR/user.json" 2>"$DIR/log/admin.log" ||
         fail "user create: $(tail -3 "$DIR/log/admin.log")"
     cat >"$DIR/env" <<EOE
@@ -168,11 +220,12 @@ export AWS_ACCESS_KEY_ID=TESTACCESSKEY0000001
 export AWS_SECRET_ACCESS_KEY=testSecretKey/0000000000000000000000001x
 export AWS_DEFAULT_REGION=us-east-1
 EOE
-    echo "PORT=$PORT" >"$DIR/port"
+    printf '%s\n' "PORT=$PORT" "CEPH_ROOT=$CEPH_ROOT" >"$DIR/started"
 }
 
 [ -n "$DIR" ] || COMMAND=
 case $COMMAND in
+    fetch) fetch ;;
     start) start ;;
     stop)
         stop_all
@@ -180,18 +233,17 @@ case $COMMAND in
         ;;
     admin)
         shift 2
-        exec radosgw-admin --conf "$DIR/ceph.conf" "$@"
+        exec ${RUN}radosgw-admin --conf "$DIR/ceph.conf" "$@"
         ;;
     pause) kill -STOP "$(ours rgw)" ;;
     resume) kill -CONT "$(ours rgw)" ;;
     kill) kill -KILL "$(ours rgw)" ;;
     restart)
         stop_daemon rgw
-        . "$DIR/port"
         start_gateway
         ;;
     *)
-        sed -n '2,9p' "$0"
+        sed -n '2,10p' "$0"
         exit 2
         ;;
 esac

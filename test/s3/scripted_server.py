@@ -94,6 +94,8 @@ def inspect(request):
             problems.append('no right Content-MD5')
         if request.headers.get('x-amz-checksum-sha256') != base64.b64encode(hashlib.sha256(request.body).digest()).decode():
             problems.append('no right x-amz-checksum-sha256')
+    if request.is_('POST', 'uploadId') and 'x-amz-checksum-sha256' in request.headers:
+        problems.append('Complete has a checksum that would mean the object')
     if request.is_('POST', 'uploads') and request.headers.get('x-amz-checksum-algorithm') != 'SHA256':
         problems.append('the checksum algorithm is not declared')
     return problems
