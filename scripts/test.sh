@@ -8,7 +8,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 . scripts/packages.sh
 
-SUITES=(lint build unit sanitize clang fuzz regress pgtap cli tap worker kill idle disk retention realworld docs quickstart)
+SUITES=(lint build unit sanitize clang fuzz regress pgtap cli tap worker kill idle disk retention s3 realworld docs quickstart)
 PASSED=0 FAILED=0 SKIPPED=0
 LOGS=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-test.XXXXXX")
 chmod 0755 "$LOGS"
@@ -150,6 +150,14 @@ suite_realworld() { shell_tap realworld test/shell/realworld.sh; }
 suite_retention() { shell_tap retention test/shell/retention.sh; }
 suite_idle() { shell_tap idle test/shell/idle.sh; }
 suite_disk() { shell_tap disk test/shell/disk.sh; }
+# The S3 library against a scripted server and against a real one.
+suite_s3() {
+    local start=$SECONDS status
+    check s3-build bash -c "cmake -S . -B '$BUILD' -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS=-Werror && ninja -C '$BUILD' -j2 s3_probe"
+    S3_PROBE=$BUILD/s3_probe timeout 900 bash test/shell/s3.sh >"$LOGS/s3.log" 2>&1
+    status=$?
+    tap_result s3 "$status" "$start"
+}
 suite_docs() { shell_tap docs test/shell/docs.sh; }
 suite_quickstart() { check quickstart scripts/quickstart.sh; }
 

@@ -174,12 +174,14 @@ LockTerms Client::lock_terms(int days) {
     return {options_.lock_mode, retain_until(ours, stores, days, options_.clock_acknowledged)};
 }
 
-void Client::add_body_headers(Headers& headers, const Body& body) {
+void Client::add_body_headers(Headers& headers, const Body& body, bool checksum) {
     if (!body.digests.md5.empty()) {
         headers["content-md5"] = base64(body.digests.md5);
     }
-    headers["x-amz-checksum-sha256"] = base64(body.digests.sha256);
-    headers["x-amz-sdk-checksum-algorithm"] = "SHA256";
+    if (checksum) {
+        headers["x-amz-checksum-sha256"] = base64(body.digests.sha256);
+        headers["x-amz-sdk-checksum-algorithm"] = "SHA256";
+    }
 }
 
 Client::Answer Client::attempt(const Operation& operation, const Credentials& credentials) {
@@ -200,7 +202,7 @@ Client::Answer Client::attempt(const Operation& operation, const Credentials& cr
     signable.headers["host"] = address.host;
     HttpRequest request;
     if (operation.body != nullptr) {
-        add_body_headers(signable.headers, *operation.body);
+        add_body_headers(signable.headers, *operation.body, !operation.completes);
         signable.payload_hash = to_hex(operation.body->digests.sha256);
         request.body_size = operation.body->size;
         request.body = operation.body->read;
@@ -358,7 +360,8 @@ Error Client::failure(const Operation& operation, const Answer& answer) {
         what += "/" + operation.key;
     }
     for (const auto& parameter : operation.query) {
-        if (parameter.value.empty()) {
+        // Which subresource: "?retention".
+        if (parameter.value.empty() && parameter.name != "prefix") {
             what += "?" + parameter.name;
         }
     }

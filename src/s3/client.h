@@ -185,6 +185,8 @@ class Client {
         Query query{};
         Headers headers{};
         const Body* body = nullptr;
+        // On Complete x-amz-checksum-sha256 would mean the object's checksum, not the body's.
+        bool completes = false;
         bool xml_answer = false;  // a 2xx body is XML, and may hold an <Error>
         std::size_t answer_limit = kXmlLimit;
         // After an answer was lost: whether the write happened all the same.
@@ -211,7 +213,7 @@ class Client {
     void read_error(const Operation& operation, Answer& answer) const;
     void wait(std::chrono::milliseconds pause) const;
     std::string redacted(std::string text);
-    static void add_body_headers(Headers& headers, const Body& body);
+    static void add_body_headers(Headers& headers, const Body& body, bool checksum);
     Headers object_headers(const ObjectSpec& spec, const std::string& nonce) const;
     // The object under this key with this nonce, whatever its version.
     std::optional<Written> written_with(const std::string& key, const std::string& nonce);

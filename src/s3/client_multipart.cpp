@@ -53,6 +53,7 @@ Written Client::complete(const ObjectSpec& spec, const std::string& upload_id,
     if (spec.only_if_absent) {
         operation.headers["if-none-match"] = "*";
     }
+    operation.completes = true;
     operation.xml_answer = true;
     std::optional<Written> found;
     operation.happened = [&] {

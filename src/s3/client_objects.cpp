@@ -167,7 +167,15 @@ Headers Client::object_headers(const ObjectSpec& spec, const std::string& nonce)
 }
 
 std::optional<Written> Client::written_with(const std::string& key, const std::string& nonce) {
-    const auto info = head(key);
+    std::optional<ObjectInfo> info;
+    try {
+        info = head(key);
+    } catch (const Error& error) {
+        // Who may not list is told 403 of what is not there, too: then it is written again.
+        if (error.code() != ErrorCode::permission) {
+            throw;
+        }
+    }
     if (info) {
         const auto found = info->metadata.find(kNonceName);
         if (found != info->metadata.end() && found->second == nonce) {

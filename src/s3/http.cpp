@@ -125,12 +125,11 @@ std::size_t HttpHandle::Exchange::read(char* buffer, std::size_t size, std::size
     return length;
 }
 
-int HttpHandle::Exchange::seek(void* self, curl_off_t offset, int origin) {
-    if (origin != SEEK_SET || offset < 0) {
-        return CURL_SEEKFUNC_CANTSEEK;
-    }
-    static_cast<Exchange*>(self)->sent = static_cast<std::uint64_t>(offset);
-    return CURL_SEEKFUNC_OK;
+// curl would like to repeat a request by itself where a connection that it used before breaks. A
+// write whose answer may be lost is repeated by the caller alone, who first looks whether it
+// happened.
+int HttpHandle::Exchange::seek(void* /*self*/, curl_off_t /*offset*/, int /*origin*/) {
+    return CURL_SEEKFUNC_FAIL;
 }
 
 std::size_t HttpHandle::Exchange::write(char* data, std::size_t size, std::size_t count,
@@ -237,6 +236,8 @@ void HttpHandle::set_options(const HttpRequest& request, Exchange& exchange) {
         set(easy, CURLOPT_READDATA, static_cast<void*>(&exchange));
         set(easy, CURLOPT_SEEKFUNCTION, &Exchange::seek);
         set(easy, CURLOPT_SEEKDATA, static_cast<void*>(&exchange));
+        // The same for a write without a body, which nothing has to be rewound for.
+        set(easy, CURLOPT_FRESH_CONNECT, request.body_size == 0 ? 1L : 0L);
     }
     set(easy, CURLOPT_CUSTOMREQUEST, request.method == "HEAD" ? nullptr : request.method.c_str());
     // What curl would add by itself, and nobody signed.

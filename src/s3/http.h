@@ -43,8 +43,7 @@ struct HttpRequest {
     std::string url;
     Headers headers;  // sent as they are
     std::uint64_t body_size = 0;
-    // Fills the span from this offset of the body; called again from an earlier one where curl
-    // sends anew. May throw.
+    // Fills the span from this offset of the body. May throw.
     std::function<void(std::uint64_t offset, std::span<std::byte>)> body;
     // Takes the body of a 2xx answer; what others answer, and without a sink everything, is
     // collected. May throw.

@@ -102,10 +102,23 @@ LockProof add_lock(Client& client, const std::string& key, const std::string& ve
     return proof;
 }
 
+void add_hold(Client& client, const std::string& key, const std::string& version_id,
+              LockProof& proof) {
+    try {
+        client.put_legal_hold(key, version_id, true);
+    } catch (const Error& error) {
+        if (error.code() == ErrorCode::cancelled || error.code() == ErrorCode::timeout) {
+            throw;
+        }
+        proof.reason += (proof.reason.empty() ? "" : "; ") + error.message();
+    }
+    proof.legal_hold = client.read_lock(key, version_id).legal_hold == Reading::held;
+}
+
 }  // namespace
 
 LockProof prove_lock(Client& client, const std::string& key, const std::string& version_id,
-                     const ExpectedObject& expected, const LockTerms& asked) {
+                     const ExpectedObject& expected, const LockTerms& asked, bool hold_wanted) {
     if (version_id.empty() || version_id == "null") {
         // Whatever is said of "the latest", somebody may replace it a moment later.
         LockProof proof;
@@ -115,7 +128,10 @@ LockProof prove_lock(Client& client, const std::string& key, const std::string& 
     }
     LockProof proof = read_back(client, key, version_id, expected, asked);
     if (asked.wanted() && proof.state == LockState::unlocked) {
-        return add_lock(client, key, version_id, expected, asked);
+        proof = add_lock(client, key, version_id, expected, asked);
+    }
+    if (hold_wanted && !proof.legal_hold) {
+        add_hold(client, key, version_id, proof);
     }
     return proof;
 }

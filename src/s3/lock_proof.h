@@ -26,10 +26,12 @@ struct LockProof {
 };
 
 // HEAD, GET ?retention, GET ?legal-hold of this version. Where the store did not take the lock
-// along with the object, it is set by PUT ?retention and read again. Error(corrupt) where size or
+// along with the object, it is set by PUT ?retention and read again; likewise a legal hold that is
+// wanted and not there (legal_hold then says how it ended). Error(corrupt) where size or
 // digest are not what was sent, Error(not_found) where the version is gone.
 LockProof prove_lock(Client& client, const std::string& key, const std::string& version_id,
-                     const ExpectedObject& expected, const LockTerms& asked);
+                     const ExpectedObject& expected, const LockTerms& asked,
+                     bool hold_wanted = false);
 
 // Sets a later date on a proven version, and proves that.
 LockProof extend_lock(Client& client, const std::string& key, const std::string& version_id,

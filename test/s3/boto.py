@@ -1,0 +1,37 @@
+#!/usr/bin/python3
+"""The independent client of the S3 tests, by Debian's python3-boto3. Prints what it finds; exit code 0 unless it broke.
+
+  boto.py bucket NAME [locked]    make a bucket
+  boto.py delete NAME KEY VERSION [bypass]   "204", or the error's code
+  boto.py sha256 NAME KEY VERSION
+  boto.py versions NAME KEY       how many there are
+  boto.py uploads NAME            how many are unfinished
+  boto.py retention NAME KEY VERSION
+"""
+import hashlib
+import os
+import sys
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+command, bucket, *rest = sys.argv[1:]
+s3 = boto3.client('s3', endpoint_url=os.environ['S3_TEST_ENDPOINT'], config=Config(s3={'addressing_style': 'path'}))
+if command == 'bucket':
+    s3.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket='locked' in rest)
+elif command == 'delete':
+    try:
+        s3.delete_object(Bucket=bucket, Key=rest[0], VersionId=rest[1], **({'BypassGovernanceRetention': True} if 'bypass' in rest else {}))
+        print(204)
+    except ClientError as error:
+        print(error.response['Error']['Code'])
+elif command == 'sha256':
+    print(hashlib.sha256(s3.get_object(Bucket=bucket, Key=rest[0], VersionId=rest[1])['Body'].read()).hexdigest())
+elif command == 'versions':
+    print(len([v for v in s3.list_object_versions(Bucket=bucket, Prefix=rest[0]).get('Versions', []) if v['Key'] == rest[0]]))
+elif command == 'uploads':
+    print(len(s3.list_multipart_uploads(Bucket=bucket).get('Uploads', [])))
+elif command == 'retention':
+    found = s3.get_object_retention(Bucket=bucket, Key=rest[0], VersionId=rest[1])['Retention']
+    print(found['Mode'], found['RetainUntilDate'].strftime('%Y-%m-%dT%H:%M:%S.000Z'))
