@@ -8,11 +8,15 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 . scripts/packages.sh
 
-SUITES=(lint build unit sanitize clang fuzz regress pgtap cli tap worker kill idle disk retention s3 realworld docs quickstart)
+# Two lanes go side by side once all is built and installed: one compiles and computes (at a lower priority), the other
+# mostly waits for servers.
+COMPUTING=(unit sanitize fuzz)
+SERVING=(regress pgtap cli tap worker kill idle disk retention s3 realworld docs quickstart)
+SUITES=(lint build "${COMPUTING[@]}" "${SERVING[@]}")
 PASSED=0 FAILED=0 SKIPPED=0
 LOGS=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-test.XXXXXX")
 chmod 0755 "$LOGS"
-BUILD=$PWD/build-test
+BUILD=$PWD/build
 BEGIN=$SECONDS
 export CTEST_PARALLEL_LEVEL=2
 if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
@@ -66,13 +70,11 @@ suite_lint() {
     check lint-length file_lengths
 }
 suite_build() {
-    check build-make make -j2
+    check build-make make -j2 COPT=-Werror CMAKE_OPTIONS=-DCMAKE_CXX_FLAGS=-Werror
     check build-install as_root make install
 }
-configure() {  # DIR OPTION...
-    cmake -S . -B "$1" -G Ninja "${@:2}"
-}
-build_unit() { configure "$BUILD" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS=-Werror && ninja -C "$BUILD" -j2; }
+# The libraries are those that make has built.
+build_unit() { cmake -S . -B "$BUILD" -DIMMBACKUP_TESTS=ON && cmake --build "$BUILD" --parallel 2; }
 ctest_suite() {  # NAME DIR
     local start=$SECONDS total failed
     ctest --test-dir "$2" --output-on-failure >"$LOGS/$1.log" 2>&1
@@ -82,25 +84,19 @@ ctest_suite() {  # NAME DIR
     result "$1" $((total - failed)) "$failed" $((SECONDS - start))
     [ "$failed" = 0 ] || show_log "$1"
 }
-suite_unit() {
-    check unit-build build_unit
-    ctest_suite unit "$BUILD"
-}
-build_sanitized() {
-    configure "$BUILD-asan" -DCMAKE_BUILD_TYPE=Debug -DIMMBACKUP_SANITIZE=address,undefined && ninja -C "$BUILD-asan" -j2
+suite_unit() { ctest_suite unit "$BUILD"; }
+# One build serves the sanitizers, the second compiler and the fuzz targets.
+build_clang() {
+    cmake -S . -B "$BUILD-clang" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_COMPILER=clang++-14 \
+        '-DCMAKE_CXX_FLAGS=-Werror -O1' -DIMMBACKUP_FUZZ=ON -DIMMBACKUP_SANITIZE=address,undefined && ninja -C "$BUILD-clang" -j2
 }
 suite_sanitize() {
-    check sanitize-build build_sanitized
-    ctest_suite sanitize "$BUILD-asan"
+    check clang-build build_clang
+    ctest_suite sanitize "$BUILD-clang"
 }
-build_clang() {
-    configure "$BUILD-clang" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_CXX_FLAGS=-Werror \
-        -DIMMBACKUP_FUZZ=ON -DIMMBACKUP_TESTS=OFF -DIMMBACKUP_SANITIZE=address,undefined && ninja -C "$BUILD-clang" -j2
-}
-suite_clang() { check clang-build build_clang; }
 suite_fuzz() {
     local target seeds
-    [ -x "$BUILD-clang/immbackup" ] || check fuzz-build build_clang
+    [ -x "$BUILD-clang/immbackup" ] || check clang-build build_clang
     for target in test/fuzz/*_fuzz.cpp; do
         target=$(basename "$target" .cpp)
         # What it finds goes to the first folder; the second holds where it begins, and what once was a bug.
@@ -153,7 +149,6 @@ suite_disk() { shell_tap disk test/shell/disk.sh; }
 # The S3 library against a scripted server and against a real one.
 suite_s3() {
     local start=$SECONDS status
-    check s3-build bash -c "cmake -S . -B '$BUILD' -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS=-Werror && ninja -C '$BUILD' -j2 s3_probe"
     S3_PROBE=$BUILD/s3_probe timeout 900 bash test/shell/s3.sh >"$LOGS/s3.log" 2>&1
     status=$?
     tap_result s3 "$status" "$start"
@@ -171,14 +166,33 @@ for name in "${wanted[@]}"; do
     declare -F "suite_$name" >/dev/null || { echo "there is no suite \"$name\"; there are: ${SUITES[*]}" >&2; exit 2; }
 done
 install_packages "${TEST_PACKAGES[@]}" || { echo "packages could not be installed" >&2; exit 1; }
-# Suites that use what is installed need it installed.
-case " ${wanted[*]} " in
-    *" build "*) ;;
-    *" regress "* | *" pgtap "* | *" cli "* | *" tap "* | *" worker "* | *" kill "* | *" idle "* | *" disk "* | *" retention "* | *" realworld "* | *" docs "*) suite_build ;;
-esac
-for name in "${wanted[@]}"; do
-    "suite_$name"
+is_wanted() { case " ${wanted[*]} " in *" $1 "*) ;; *) return 1 ;; esac; }
+# Runs these of the wanted suites in a lane of their own; what they counted goes to a file.
+lane() {  # FILE SUITE...
+    local name file=$1
+    shift
+    PASSED=0 FAILED=0 SKIPPED=0
+    for name in "$@"; do
+        if is_wanted "$name"; then "suite_$name"; fi
+    done
+    echo "$PASSED $FAILED $SKIPPED" >"$file"
+}
+add_lane() {  # FILE: a lane that did not end by itself is a failure
+    local passed failed skipped
+    read -r passed failed skipped <"$1" || { passed=0 failed=1 skipped=0; echo "a lane of suites died"; }
+    PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed)) SKIPPED=$((SKIPPED + skipped))
+}
+if is_wanted lint; then suite_lint; fi
+# What serves needs what is installed.
+for name in build "${SERVING[@]}"; do
+    if is_wanted "$name"; then suite_build; break; fi
 done
+if is_wanted unit || is_wanted s3; then check unit-build build_unit; fi
+(renice -n 10 $BASHPID >/dev/null && lane "$LOGS/computing" "${COMPUTING[@]}") &
+(lane "$LOGS/serving" "${SERVING[@]}")
+wait
+add_lane "$LOGS/computing"
+add_lane "$LOGS/serving"
 if [ "$FAILED" != 0 ]; then echo "logs are kept in $LOGS"; else rm -rf "$LOGS"; fi
 echo "took $((SECONDS - BEGIN)) s"
 echo "$PASSED passed, $FAILED failed, $SKIPPED skipped"

@@ -25,10 +25,20 @@ std::optional<Error> problem_now(const Store& store, const std::string& stem,
     try {
         return store.problem_of(stem, cancel);
     } catch (const Error& error) {
-        if (error.code() != ErrorCode::io) {
+        if (error.code() == ErrorCode::cancelled) {
             throw;
         }
         return error;
+    }
+}
+
+// A seal that cannot be set again is no reason to take no backup.
+std::string reseal(Store& store, const std::string& stem, SealLevel level) {
+    try {
+        store.reseal(stem, level);
+        return "Its seal had been lifted; it was sealed again.";
+    } catch (const Error& error) {
+        return "Its seal had been lifted, and cannot be set again: " + error.message();
     }
 }
 
@@ -49,9 +59,9 @@ void inspect(Store& store, AuditLog& audit, const ArtifactEntry& entry, const Ca
     std::string note;
     const auto promised = seal_level_from_name(entry.seal).value_or(SealLevel::readonly);
     if (store.seal_of(stem) < promised) {
-        store.reseal(stem, promised);
-        note = "Its seal had been lifted; it was sealed again.";
-        progress.warning(fmt::format("artifact {} is good, but its seal had been lifted", stem));
+        note = reseal(store, stem, promised);
+        progress.warning(
+            fmt::format("artifact {} is good, but its seal had been lifted. {}", stem, note));
     }
     audit.append(event::kArtifactVerified, verified_body(stem, "good", note, store.stamp(stem)));
 }

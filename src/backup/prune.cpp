@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <functional>
+
 #include "backup/bodies.h"
 #include "core/events.h"
 #include "core/prune_plan.h"
@@ -24,6 +26,8 @@ class Prune {
   private:
     void finish_begun();
     void extend(const PrunePlan& plan);
+    // One that cannot be dealt with is told, and does not keep the others from going.
+    void attempt(const std::string& stem, const std::function<void()>& act);
     void remove(const ArtifactEntry& entry, const std::string& reason);
     void removed(const std::string& stem, const std::string& reason);
     void withdraw(const std::string& stem, const std::string& reason);
@@ -46,10 +50,13 @@ PruneReport Prune::execute() {
     extend(plan);
     for (const PruneRow& row : plan.rows) {
         cancel_.check();
+        if (row.entry->intended && !store_.has_manifest(row.entry->artifact)) {
+            continue;  // finish_begun() could not
+        }
         if (row.action == PruneAction::prune) {
-            remove(*row.entry, row.reason);
+            attempt(row.entry->artifact, [&] { remove(*row.entry, row.reason); });
         } else if (row.entry->intended) {
-            withdraw(row.entry->artifact, row.reason);
+            attempt(row.entry->artifact, [&] { withdraw(row.entry->artifact, row.reason); });
         }
     }
     tell_blocked(plan);
@@ -65,7 +72,21 @@ void Prune::finish_begun() {
         }
     }
     for (const auto& stem : begun) {
-        removed(stem, "Its removal had been begun.");
+        attempt(stem, [&] { removed(stem, "Its removal had been begun."); });
+    }
+}
+
+void Prune::attempt(const std::string& stem, const std::function<void()>& act) {
+    try {
+        act();
+    } catch (const Error& error) {
+        if (error.code() == ErrorCode::audit || error.code() == ErrorCode::no_space ||
+            error.code() == ErrorCode::cancelled) {
+            throw;
+        }
+        report_.failed.push_back(stem);
+        progress_.alarm(event::kAlarmPruneFailed,
+                        fmt::format("artifact {} could not be removed: {}", stem, error.message()));
     }
 }
 
@@ -99,16 +120,7 @@ void Prune::remove(const ArtifactEntry& entry, const std::string& reason) {
         withdraw(stem, "It is under a hold.");
         return;
     }
-    try {
-        removed(stem, reason);
-    } catch (const Error& error) {
-        if (error.code() == ErrorCode::audit || error.code() == ErrorCode::no_space) {
-            throw;
-        }
-        report_.failed.push_back(stem);
-        progress_.alarm(event::kAlarmPruneFailed,
-                        fmt::format("artifact {} could not be removed: {}", stem, error.message()));
-    }
+    removed(stem, reason);
 }
 
 void Prune::removed(const std::string& stem, const std::string& reason) {

@@ -13,8 +13,11 @@ for command in $(immbackup --help | sed -n '/^Subcommands:/,/^$/s/^  \([a-z]*\) 
     ok "docs/cli.md describes $command" grep -q "^### immbackup $command" docs/cli.md
     ok "$command has examples or nothing to show" bash -c "immbackup $command --help | grep -qE 'Examples:' || [ $command = version ]"
 done
-for event in $(sed -n 's/^inline constexpr const char\* kk*[A-Za-z]* = "\(.*\)";/\1/p' src/core/events.h); do
+for event in $(sed -n 's/^inline constexpr const char\* kk*[A-Za-z]* = "\(.*\)";/\1/p' <(grep -v ' kAlarm' src/core/events.h)); do
     ok "docs/formats.md describes the event $event" grep -q "\`$event\`" docs/formats.md
+done
+for alarm in $(sed -n 's/^inline constexpr const char\* kAlarm[A-Za-z]* = "\(.*\)";/\1/p' src/core/events.h); do
+    ok "docs/scheduling.md describes the alarm $alarm" grep -q "\`$alarm\`" docs/scheduling.md
 done
 for link in $(grep -ohE '\]\([A-Za-z./_-]+\.md\)' README.md | tr -d '])('); do
     ok "README's link $link leads somewhere" test -f "$link"

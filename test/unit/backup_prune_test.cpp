@@ -223,6 +223,42 @@ TEST_F(Pruning, WhatCannotBeRemovedIsToldAndTriedAgain) {
     EXPECT_EQ(records(event::kPruneIntended), 3);
 }
 
+// A folder where a file was: nothing can unlink it.
+TEST_F(Pruning, OneThatIsStuckDoesNotKeepTheOthers) {
+    for (const auto& stem : {stems_[0], stems_[1]}) {
+        audit_.append(event::kPruneIntended, R"({"artifact":")" + stem + "\"}");
+    }
+    // Of the first, the removal was begun; the second one is to stay now, and lacks a file.
+    for (const auto& path : {store_->layout().manifest(stems_[0]), artifact(stems_[0]),
+                             store_->layout().digest(stems_[1])}) {
+        unseal(path);
+        fs::remove(path);
+    }
+    fs::create_directory(artifact(stems_[0]));
+    audit_.append(event::kArtifactHeld,
+                  R"({"artifact":")" + stems_[1] + R"(","reason":"x","actor":"a"})");
+    const PruneReport report = prune_now();
+    EXPECT_EQ(report.failed, (std::vector<std::string>{stems_[0], stems_[1]}));
+    ASSERT_EQ(report.pruned.size(), 1U);
+    EXPECT_EQ(report.pruned[0].artifact, stems_[2]);
+    fs::remove(artifact(stems_[0]));
+    EXPECT_EQ(prune_now().pruned.size(), 1U);
+}
+
+// What cannot be opened at all must not keep runs from taking backups.
+TEST_F(Pruning, InspectionSurvivesWhatItCannotRead) {
+    for (const auto& stem : {stems_[1], stems_[2]}) {
+        unseal(artifact(stem));
+        fs::remove(artifact(stem));
+    }
+    fs::create_symlink(artifact(stems_[3]), artifact(stems_[1]));
+    fs::create_directory(artifact(stems_[2]));
+    inspect();
+    EXPECT_EQ(told_.alarms, std::vector<std::string>(2, event::kAlarmArtifactLost));
+    EXPECT_NE(entry(stems_[1]).state, "good");
+    EXPECT_NE(entry(stems_[2]).state, "good");
+}
+
 // SIGKILL at random moments, again and again, until nothing is left to do.
 TEST_F(Pruning, KilledAtAnyMoment) {
     settings_.min_keep = 1;
