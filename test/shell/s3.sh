@@ -5,7 +5,7 @@
 set -uo pipefail
 ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-s3.XXXXXX")
-PROBE=${S3_PROBE:-$ROOT/build-test/s3_probe}
+PROBE=${S3_PROBE:-$ROOT/build/s3_probe}
 . "$ROOT/test/lib/tap.sh"
 finish() {
     "$ROOT/test/s3/ceph.sh" stop "$WORK/ceph"

@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# Uploads of a real server to a real S3 server (radosgw): what a run brings into the bucket, under which lock, by the eyes
+# of an independent client; a gateway that is away, frozen or killed; a prefix of another instance; a key that exists;
+# jobs killed on their way; anchors of the audit log.
+set -uo pipefail
+ROOT=$(cd "$(dirname "$0")/../.." && pwd)
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-upload.XXXXXX")
+. "$ROOT/scripts/lib.sh"
+. "$ROOT/test/lib/tap.sh"
+B=$WORK/backups
+CEPH=$ROOT/test/s3/ceph.sh
+finish() {
+    "$CEPH" stop "$WORK/ceph" >/dev/null 2>&1
+    remove_work
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+unset AWS_PROFILE AWS_SESSION_TOKEN AWS_CA_BUNDLE
+export AWS_EC2_METADATA_DISABLED=true PYTHONDONTWRITEBYTECODE=1
+
+ok "an S3 server" "$CEPH" start "$WORK/ceph"
+. "$WORK/ceph/env"
+boto() { HOME=$WORK /usr/bin/python3 "$ROOT/test/s3/boto.py" "$@"; }
+ok "a bucket with Object Lock" boto bucket locked locked
+ok "and one without" boto bucket plain
+# Credentials come by a file that only the server's user can read.
+mkdir "$WORK/home"
+printf '[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n' "$AWS_ACCESS_KEY_ID" "$AWS_SECRET_ACCESS_KEY" >"$WORK/home/credentials"
+chmod 0755 "$WORK" "$WORK/home"
+[ "$(id -u)" != 0 ] || chown "$SERVER_USER" "$WORK/home/credentials"
+chmod 0400 "$WORK/home/credentials"
+export AWS_SHARED_CREDENTIALS_FILE=$WORK/home/credentials AWS_CONFIG_FILE=/dev/null
+SECRET=$AWS_SECRET_ACCESS_KEY
+cli() { as_server env -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY "$@"; }
+s3() { cli env S3_BUCKET=locked "S3_ENDPOINT_URL=$S3_TEST_ENDPOINT" "$@"; }
+log() { jq -r "$1" "$B/logs/backup_audit.jsonl"; }
+events() { log "select(.event == \"$1\") | .event" | wc -l; }
+artifact() { q "SELECT max(artifact) FROM immbackup.artifacts WHERE database = 'shop'"; }
+upload_state() { q "SELECT upload FROM immbackup.artifacts WHERE artifact = '$1'"; }
+# key STEM FILE_SUFFIX: "key version" by the record
+object() { jq -r --arg a "$1" --arg f "$1$2" 'select(.event == "object_uploaded" and .body.artifact == $a and .body.file == $f) | .body.key + " " + .body.version_id' "$B/logs/backup_audit.jsonl" | tail -1; }
+
+KEY_ID=$AWS_ACCESS_KEY_ID
+unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
+client() { AWS_ACCESS_KEY_ID=$KEY_ID AWS_SECRET_ACCESS_KEY=$SECRET boto "$@"; }
+server_start "immbackup.min_free = 0" "immbackup.databases = 'shop'" "immbackup.globals = off" \
+    "immbackup.s3_bucket = 'locked'" "immbackup.s3_endpoint_url = '$S3_TEST_ENDPOINT'" "immbackup.s3_object_lock_days = 1" \
+    "immbackup.s3_retry_timeout = 2" "immbackup.s3_connect_timeout = 2"
+until_true 20 is_state ready
+q 'CREATE EXTENSION immbackup'
+q 'CREATE DATABASE shop'
+sql -d shop -c 'CREATE TABLE t AS SELECT g, gen_random_uuid() AS a, gen_random_uuid() AS b, gen_random_uuid() AS c FROM generate_series(1, 250000) AS g'
+
+# ------------------------------------------------------------------------------------------- a good run
+ok "a run" q 'SELECT immbackup.run_now()'
+A=$(artifact)
+is "its artifact is locked" "$(upload_state "$A")" locked
+is "in COMPLIANCE, by the view" "$(q "SELECT lock_mode || ' ' || (locked_until > now() + interval '23 hours') FROM immbackup.artifacts WHERE artifact = '$A'")" "COMPLIANCE true"
+ok "the dump went in parts" test "$(stat -c %s "$B/active/$A.sql.gz")" -gt 8388608
+for suffix in .sql.gz .sql.gz.sha256 .sql.gz.manifest.json .receipt.json; do
+    read -r key version <<<"$(object "$A" $suffix)"
+    is "$suffix has the seed's key" "$key" "backups/$A$suffix"
+    is "$suffix cannot be deleted by another client" "$(client delete locked "$key" "$version")" AccessDenied
+    [ $suffix = .receipt.json ] || is "$suffix is byte-identical" "$(client sha256 locked "$key" "$version")" "$(sha256sum <"$B/active/$A$suffix" | cut -d' ' -f1)"
+done
+is "no upload is left unfinished" "$(client uploads locked)" 0
+is "the prefix is marked" "$(events prefix_marked)" 1
+ok "the audit log is anchored" test "$(events anchor_stored)" -ge 1
+is "which status shows" "$(q 'SELECT anchored_seq > 0 FROM immbackup.status')" t
+ok "check is content" test "$(cli immbackup check >/dev/null; echo $?)" != 2
+sound "after a run with uploads"
+
+# ---------------------------------------------------------------------------------- what can be known before
+ok "check --s3" s3 immbackup check --s3 --json
+is "check by SQL says that Object Lock is on" "$(q "SELECT verdict FROM immbackup.s3_check() WHERE \"check\" ILIKE '%object lock%' LIMIT 1")" yes
+fails "a bucket without Object Lock" '[1-9]+' 'Object Lock' cli env S3_BUCKET=plain "S3_ENDPOINT_URL=$S3_TEST_ENDPOINT" immbackup upload
+mkdir "$WORK/second"
+[ "$(id -u)" != 0 ] || chown "$SERVER_USER" "$WORK/second"
+fails "the prefix belongs to one instance" '[1-9]+' 'belongs to another instance' \
+    s3 env "BACKUP_DIR=$WORK/second" BACKUP_MIN_FREE=0 S3_REQUIRED=true immbackup backup --database shop --quiet
+ok "another one has its own" s3 env "BACKUP_DIR=$WORK/second" BACKUP_MIN_FREE=0 S3_PREFIX=second S3_REQUIRED=true immbackup backup --database shop --quiet
+
+# --------------------------------------------------------------------------------------------- holds
+ok "a hold" q "SELECT immbackup.hold('$A', 'case 1')"
+is "goes along into the bucket" "$(log 'select(.event == "legal_hold_changed") | .body.on')" true
+ok "release" q "SELECT immbackup.release('$A', 'done')"
+
+# --------------------------------------------------------------------------------- the gateway is away
+"$CEPH" kill "$WORK/ceph"
+ok "a run without the gateway is good" q 'SELECT immbackup.run_now()'
+P=$(artifact)
+is "its upload is pending" "$(upload_state "$P")" pending
+is "which status counts" "$(q 'SELECT uploads_pending FROM immbackup.status')" 1
+ok "with s3_required" q "ALTER SYSTEM SET immbackup.s3_required = on"
+q 'SELECT pg_reload_conf()' >/dev/null
+until_true 10 bash -c "$(declare -f sql as_server q); $(declare -p WORK PG_BIN SERVER_USER); [ \"\$(q 'SHOW immbackup.s3_required')\" = on ]"
+fails "a run raises" '[13]' 'upload failed' q 'SELECT immbackup.run_now()'
+is "and has failed" "$(q 'SELECT state FROM immbackup.runs ORDER BY run DESC LIMIT 1')" failed
+is "its artifact is good" "$(q "SELECT state FROM immbackup.artifacts WHERE artifact = '$(artifact)'")" good
+"$CEPH" restart "$WORK/ceph"
+ok "what is pending is uploaded on demand" q 'SELECT immbackup.upload_pending()'
+is "all of it" "$(q "SELECT string_agg(DISTINCT upload, ',') FROM immbackup.artifacts")" locked
+q 'ALTER SYSTEM RESET immbackup.s3_required' && q 'SELECT pg_reload_conf()' >/dev/null
+
+# ----------------------------------------------------------------------------------- the gateway hangs
+"$CEPH" pause "$WORK/ceph"
+ok "a dump does not wait for a gateway that hangs" q "SELECT immbackup.run_now(wait => false)"
+N=$(q "SELECT max(run) FROM immbackup.runs")
+until_true 60 bash -c "$(declare -f sql as_server q); $(declare -p WORK PG_BIN SERVER_USER); [ \"\$(q \"SELECT count(*) FROM immbackup.artifacts WHERE run = '$N'\")\" = 1 ]"
+is "it is sealed already" "$(q "SELECT count(*) FROM immbackup.artifacts WHERE run = '$N'")" 1
+"$CEPH" resume "$WORK/ceph"
+ok "the run ends" until_true 90 ended
+ok "and sooner or later it is locked" until_true 90 bash -c "$(declare -f sql as_server q); $(declare -p WORK PG_BIN SERVER_USER); [ \"\$(q \"SELECT upload FROM immbackup.artifacts WHERE run = '$N'\")\" = locked ]"
+
+# -------------------------------------------------------------------------------- jobs that are killed
+for n in 1 2 3; do
+    q "SELECT immbackup.run_now(wait => false)" >/dev/null
+    sleep "0.$((n * 3))"
+    pkill -KILL -u "$SERVER_USER" -f 'immbackup job' 2>/dev/null
+    until_true 60 ended
+done
+ok "a run after kills" q 'SELECT immbackup.run_now()'
+ok "leaves nothing pending" until_true 90 bash -c "$(declare -f sql as_server q); $(declare -p WORK PG_BIN SERVER_USER); q 'SELECT immbackup.upload_pending()'; [ \"\$(q \"SELECT count(*) FROM immbackup.artifacts WHERE upload <> 'locked'\")\" = 0 ]"
+is "and no unfinished upload" "$(client uploads locked)" 0
+is "each object once" "$(for s in $(q "SELECT artifact FROM immbackup.artifacts"); do client versions locked "backups/$s.sql.gz"; done | sort -u)" 1
+sound "after kills"
+
+# ------------------------------------------------------------------------------------------ no secrets
+fails "no secret in logs, records or settings" 1 '^$' grep -rFl "$SECRET" "$WORK/server.log" "$B/logs" "$WORK/data/postgresql.conf" "$WORK/data/postgresql.auto.conf"
+ok "no crash" no_crash
+done_testing
