@@ -97,11 +97,9 @@ std::size_t read_some(const Fd& fd, std::span<std::byte> bytes, const fs::path& 
     return total;
 }
 
-std::string read_file(const fs::path& path, std::size_t limit) {
-    const Fd fd = open_regular(path);
-    if (file_size(fd, path) > limit) {
-        throw Error(ErrorCode::corrupt, "file \"" + path.string() + "\" is larger than it can be");
-    }
+namespace {
+
+std::string read_bounded(const Fd& fd, const fs::path& path, std::size_t limit) {
     std::string out;
     std::vector<std::byte> block(kBlock);
     while (true) {
@@ -115,6 +113,28 @@ std::string read_file(const fs::path& path, std::size_t limit) {
             return out;
         }
     }
+}
+
+}  // namespace
+
+std::string read_file(const fs::path& path, std::size_t limit) {
+    const Fd fd = open_regular(path);
+    if (file_size(fd, path) > limit) {
+        throw Error(ErrorCode::corrupt, "file \"" + path.string() + "\" is larger than it can be");
+    }
+    return read_bounded(fd, path, limit);
+}
+
+std::string read_named_file(const fs::path& path, std::size_t limit) {
+    if (path == "/dev/null") {
+        return {};
+    }
+    std::error_code reason;
+    const fs::path target = fs::canonical(path, reason);
+    if (reason) {
+        throw system_error(reason.value(), "open file", path.string());
+    }
+    return read_file(target, limit);
 }
 
 std::uint64_t read_blocks(const Fd& fd, const fs::path& path,

@@ -30,6 +30,9 @@ void write_all(const Fd& fd, std::string_view text, const fs::path& path);
 std::size_t read_some(const Fd& fd, std::span<std::byte> bytes, const fs::path& path);
 // The whole of a regular file; Error(corrupt) where it is larger than `limit`.
 std::string read_file(const fs::path& path, std::size_t limit);
+// The same of a file that somebody outside chose (credentials, tokens): links are followed, since
+// secrets are mounted as links, and /dev/null is empty.
+std::string read_named_file(const fs::path& path, std::size_t limit);
 // Feeds a file's bytes block by block to `sink`, from the descriptor's position on. Returns the
 // bytes read.
 std::uint64_t read_blocks(const Fd& fd, const fs::path& path,

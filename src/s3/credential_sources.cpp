@@ -130,7 +130,7 @@ std::string variable(const CredentialInputs& inputs, const char* name) {
 }
 
 Credentials from_web_identity(const CredentialInputs& inputs, const WebIdentity& identity) {
-    const std::string token = trimmed(read_file(identity.token_file, kTokenLimit));
+    const std::string token = trimmed(read_named_file(identity.token_file, kTokenLimit));
     return ask_sts(
         inputs, "STS (web identity)",
         {{"Action", "AssumeRoleWithWebIdentity"},
@@ -187,7 +187,7 @@ Credentials from_container(const CredentialInputs& inputs) {
     std::string token = variable(inputs, "AWS_CONTAINER_AUTHORIZATION_TOKEN");
     const std::string file = variable(inputs, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
     if (!file.empty()) {
-        token = trimmed(read_file(file, kTokenLimit));
+        token = trimmed(read_named_file(file, kTokenLimit));
     }
     if (token.find_first_of("\r\n") != std::string::npos) {
         throw not_usable(source, "its authorization token has a line break");

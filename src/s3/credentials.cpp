@@ -50,7 +50,7 @@ Profiles shared_profiles(const CredentialInputs& inputs) {
             path = home + path.substr(1);
         }
         try {
-            return parse_profiles(read_file(path, kProfileLimit), config_file);
+            return parse_profiles(read_named_file(path, kProfileLimit), config_file);
         } catch (const Error& error) {
             if (error.code() == ErrorCode::not_found) {
                 return Profiles();

@@ -144,6 +144,15 @@ TEST_F(CredentialsTest, ProfilesOfBothFiles) {
     EXPECT_EQ(refusal(), "there are no S3 credentials");
 }
 
+// As secrets are mounted in containers, and as files are switched off by hand.
+TEST_F(CredentialsTest, LinksAreFollowedAndNothingIsEmpty) {
+    file("real", "[default]\naws_access_key_id=AK\naws_secret_access_key=theSecretKey0000\n");
+    std::filesystem::create_symlink(path("real"), path("link"));
+    variables_["AWS_SHARED_CREDENTIALS_FILE"] = path("link");
+    variables_["AWS_CONFIG_FILE"] = "/dev/null";
+    EXPECT_EQ(find_credentials(inputs()).keys.access_key, "AK");
+}
+
 TEST_F(CredentialsTest, RolesOfProfiles) {
     file("config",
          "[default]\nrole_arn = arn:one\nsource_profile = middle\nexternal_id = e&x\n"
