@@ -56,5 +56,5 @@ remove_work() {
 # A crash of a server process is a failure, whatever else went well.
 no_crash() {
     # What the worker says of a job that was killed is no crash of the server.
-    ! grep -aE 'TRAP:|PANIC:|was terminated by signal' "$WORK/server.log" | grep -vE 'WARNING:  immbackup run|ERROR:  the immbackup job'
+    ! grep -aE 'TRAP:|PANIC:|was terminated by signal' "$WORK/server.log" | grep -vE '(WARNING|LOG):  immbackup (run|[a-z0-9_]+ job)|ERROR:  the immbackup job'
 }

@@ -11,7 +11,6 @@ namespace immbackup {
 namespace {
 
 constexpr const char* kDumpSuffix = ".sql.gz";
-constexpr std::size_t kMaxSmallFile = kMaxManifestSize;
 
 s3::ObjectSpec spec_of(const std::string& key, const s3::LockTerms& terms, const char* type) {
     s3::ObjectSpec spec;
@@ -88,9 +87,9 @@ UploadResult ArtifactUpload::finish(const Store& store, const Manifest& manifest
     upload_dump(manifest);
     const std::string& stem = manifest.artifact;
     upload_text(".sql.gz.sha256", digest_file(stem),
-                read_file(store.layout().digest(stem), kMaxSmallFile));
+                store.digest_text(stem));
     upload_text(".sql.gz.manifest.json", manifest_file(stem),
-                read_file(store.layout().manifest(stem), kMaxSmallFile));
+                store.manifest_text(stem));
     upload_text(std::string(kReceiptSuffix), stem + std::string(kReceiptSuffix),
                 receipt(manifest, dump_));
     return conclude();

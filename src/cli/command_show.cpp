@@ -18,7 +18,7 @@ int show(Context& context, const std::string& artifact) {
     const auto store = context.open_store();
     const Manifest m = store->read_manifest(artifact);
     if (context.json) {
-        fmt::print("{}", read_file(store->layout().manifest(artifact), kMaxManifestSize));
+        fmt::print("{}", store->manifest_text(artifact));
         return 0;
     }
     line("artifact", m.artifact);

@@ -56,11 +56,9 @@ std::string content_difference(const ScanResult& scan, const Manifest& manifest)
     return {};
 }
 
-DumpReading read_dump(const Store& store, const Manifest& manifest, const ByteSink& sql,
+DumpReading read_dump(const ArtifactSource& source, const Manifest& manifest, const ByteSink& sql,
                       const char* phase, const CancelToken& cancel, Progress& progress) {
-    const fs::path path = store.layout().artifact(manifest.artifact);
-    const Fd fd = store.open_artifact(manifest.artifact);
-    if (const auto size = file_size(fd, path); size != manifest.size) {
+    if (const auto size = source.artifact_size(manifest.artifact); size != manifest.size) {
         throw differs(manifest,
                       fmt::format("The file has {} bytes; {} were written.", size, manifest.size));
     }
@@ -79,7 +77,7 @@ DumpReading read_dump(const Store& store, const Manifest& manifest, const ByteSi
         }
     });
     Sha256 digest;
-    read_blocks(fd, path, [&](std::span<const std::byte> block) {
+    source.read_artifact(manifest.artifact, [&](std::span<const std::byte> block) {
         cancel.check();
         digest.update(block);
         state.bytes_out += block.size();

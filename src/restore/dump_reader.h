@@ -10,7 +10,7 @@
 #include "dump/scan.h"
 #include "io/cancel.h"
 #include "io/progress.h"
-#include "store/store.h"
+#include "store/artifact_source.h"
 
 namespace immbackup {
 
@@ -20,7 +20,7 @@ struct DumpReading {
     std::string sha256;
     ScanResult scan;
 };
-DumpReading read_dump(const Store& store, const Manifest& manifest, const ByteSink& sql,
+DumpReading read_dump(const ArtifactSource& source, const Manifest& manifest, const ByteSink& sql,
                       const char* phase, const CancelToken& cancel, Progress& progress);
 
 // The first difference between a scan and the manifest, a sentence; empty where they agree. Pure.

@@ -40,16 +40,16 @@ ExistingGlobals existing_on(Session& session) {
 
 }  // namespace
 
-GlobalsReport restore_globals(const Store& store, const std::string& artifact,
+GlobalsReport restore_globals(const ArtifactSource& source, const std::string& artifact,
                               const ConnectionTarget& server, const std::string& bindir,
                               bool overwrite_roles, const CancelToken& cancel, Progress& progress) {
-    const Manifest manifest = store.read_manifest(artifact);
+    const Manifest manifest = source.read_manifest(artifact);
     if (!manifest.globals) {
         throw Error(ErrorCode::usage,
                     fmt::format("\"{}\" holds a database, not roles and tablespaces", artifact), {},
                     "Leave out --globals, and name the new database with --to.");
     }
-    const auto reading = read_dump(store, manifest, {}, "verifying", cancel, progress);
+    const auto reading = read_dump(source, manifest, {}, "verifying", cancel, progress);
     Session session = maintenance_session(server, cancel);
     const DumpProgram psql = find_program(bindir, "psql", cancel);
     check_versions(manifest, session, psql, reading.scan.restricted);
@@ -63,7 +63,7 @@ GlobalsReport restore_globals(const Store& store, const std::string& artifact,
         [&feed](std::span<const std::byte> bytes) { feed.write(bytes); },
         [&plan](std::string_view statement) { return plan.leave_out(statement); });
     read_dump(
-        store, manifest, [&filter](std::span<const std::byte> bytes) { filter.feed(bytes); },
+        source, manifest, [&filter](std::span<const std::byte> bytes) { filter.feed(bytes); },
         "restoring", cancel, progress);
     filter.finish();
     feed.finish();

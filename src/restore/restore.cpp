@@ -101,7 +101,7 @@ bool prepare_database(Session& session, const RestoreRequest& request, const Man
     return true;
 }
 
-std::vector<std::string> load(const Store& store, const RestoreRequest& request,
+std::vector<std::string> load(const ArtifactSource& source, const RestoreRequest& request,
                               const Manifest& manifest, const DumpProgram& psql, bool filter_own,
                               const CancelToken& cancel, Progress& progress) {
     // A database that we made is dropped on failure; one that was there is left as it was, by one
@@ -115,7 +115,7 @@ std::vector<std::string> load(const Store& store, const RestoreRequest& request,
     // Digest and content are compared once more: what is loaded is what was verified, or nothing
     // is.
     read_dump(
-        store, manifest, [&filter](std::span<const std::byte> bytes) { filter.feed(bytes); },
+        source, manifest, [&filter](std::span<const std::byte> bytes) { filter.feed(bytes); },
         "restoring", cancel, progress);
     filter.finish();
     feed.finish();
@@ -160,17 +160,17 @@ bool is_own_statement(std::string_view statement) {
     });
 }
 
-RestoreReport restore_database(const Store& store, const RestoreRequest& request,
+RestoreReport restore_database(const ArtifactSource& source, const RestoreRequest& request,
                                const CancelToken& cancel, Progress& progress) {
     const std::uint64_t begin = monotonic_ms();
-    const Manifest manifest = store.read_manifest(request.artifact);
+    const Manifest manifest = source.read_manifest(request.artifact);
     if (manifest.globals) {
         throw Error(
             ErrorCode::usage,
             fmt::format("\"{}\" holds roles and tablespaces, not a database", request.artifact), {},
             "Say --globals to restore it.");
     }
-    const auto reading = read_dump(store, manifest, {}, "verifying", cancel, progress);
+    const auto reading = read_dump(source, manifest, {}, "verifying", cancel, progress);
 
     Session session = maintenance_session(request.server, cancel);
     const DumpProgram psql = find_program(request.bindir, "psql", cancel);
@@ -184,7 +184,7 @@ RestoreReport restore_database(const Store& store, const RestoreRequest& request
     if (prepare_database(session, request, manifest, cancel)) {
         database.made(request.keep_failed);
     }
-    report.left_out = load(store, request, manifest, psql,
+    report.left_out = load(source, request, manifest, psql,
                            !extension_available(session, "immbackup"), cancel, progress);
     apply_properties(session, request, manifest, report);
     if (!request.nonempty) {

@@ -9,7 +9,7 @@
 #include "dump/connection.h"
 #include "io/cancel.h"
 #include "io/progress.h"
-#include "store/store.h"
+#include "store/artifact_source.h"
 
 namespace immbackup {
 
@@ -41,7 +41,7 @@ struct RestoreReport {
 // encoding, locale and owner), loads it by psql in one transaction, applies settings, comment and
 // grants, counts rows. On any failure a database that it made is dropped again. Errors: corrupt,
 // exists, version, not_found (owner, database), connect, restore.
-RestoreReport restore_database(const Store& store, const RestoreRequest& request,
+RestoreReport restore_database(const ArtifactSource& source, const RestoreRequest& request,
                                const CancelToken& cancel, Progress& progress);
 
 struct GlobalsReport {
@@ -52,7 +52,7 @@ struct GlobalsReport {
 };
 // Roles and tablespaces of a globals artifact. What exists is left as it is, unless
 // `overwrite_roles`.
-GlobalsReport restore_globals(const Store& store, const std::string& artifact,
+GlobalsReport restore_globals(const ArtifactSource& source, const std::string& artifact,
                               const ConnectionTarget& server, const std::string& bindir,
                               bool overwrite_roles, const CancelToken& cancel, Progress& progress);
 

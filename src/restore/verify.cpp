@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/error.h"
+#include "core/names.h"
 #include "io/clock.h"
 #include "restore/dump_reader.h"
 
@@ -11,11 +12,10 @@ namespace immbackup {
 namespace {
 
 // What `sha256sum -c` needs, and that it says what the manifest says.
-void check_digest_file(const Store& store, const Manifest& manifest) {
-    constexpr std::size_t kMaxDigestFile = 4096;
+void check_digest_file(const ArtifactSource& source, const Manifest& manifest) {
     const std::string line =
         fmt::format("{}  {}\n", manifest.sha256, artifact_file(manifest.artifact));
-    if (read_file(store.layout().digest(manifest.artifact), kMaxDigestFile) != line) {
+    if (source.digest_text(manifest.artifact) != line) {
         throw Error(ErrorCode::corrupt, "the checksum file does not agree with the manifest");
     }
 }
@@ -28,15 +28,15 @@ bool is_finding(ErrorCode code) {
 
 }  // namespace
 
-Verification verify_artifact(const Store& store, const std::string& stem, const CancelToken& cancel,
+Verification verify_artifact(const ArtifactSource& source, const std::string& stem, const CancelToken& cancel,
                              Progress& progress) {
     const std::uint64_t begin = monotonic_ms();
     Verification out;
     out.artifact = stem;
     try {
-        out.manifest = store.read_manifest(stem);
-        check_digest_file(store, out.manifest);
-        out.sha256 = read_dump(store, out.manifest, {}, "verifying", cancel, progress).sha256;
+        out.manifest = source.read_manifest(stem);
+        check_digest_file(source, out.manifest);
+        out.sha256 = read_dump(source, out.manifest, {}, "verifying", cancel, progress).sha256;
         out.result = "good";
     } catch (const Error& error) {
         if (!is_finding(error.code())) {

@@ -340,13 +340,18 @@ std::vector<CheckRow> preflight(Client& client, Depth depth) {
 }
 
 void require_usable(const std::vector<CheckRow>& rows) {
+    std::string missing;
+    ErrorCode code = ErrorCode::permission;
     for (const auto& row : rows) {
         if (row.required && row.verdict == Answer3::no) {
-            throw Error(
-                row.check.substr(0, 5) == "right" ? ErrorCode::permission : ErrorCode::config,
-                fmt::format("S3 cannot be used: {}: no ({})", row.check, row.detail), {},
-                "See \"immbackup check --s3\".");
+            missing += fmt::format("{}{}: no ({})", missing.empty() ? "" : "; ", row.check, row.detail);
+            if (!row.check.starts_with("right")) {
+                code = ErrorCode::config;
+            }
         }
+    }
+    if (!missing.empty()) {
+        throw Error(code, "S3 cannot be used: " + missing, {}, "See \"immbackup check --s3\".");
     }
 }
 

@@ -34,7 +34,7 @@ enum class Depth {
 // Error(config) where there are no credentials.
 std::vector<CheckRow> preflight(Client& client, Depth depth);
 
-// Error(config or permission) with the first required row that is not so.
+// Error(config or permission) with the required rows that are not so.
 void require_usable(const std::vector<CheckRow>& rows);
 
 }  // namespace immbackup::s3

@@ -262,15 +262,9 @@ std::vector<std::string> LocalStore::list() const {
     return stems;
 }
 
-Manifest LocalStore::read_manifest(const std::string& stem) const {
-    if (!parse_stem(stem)) {
-        throw Error(ErrorCode::not_found,
-                    fmt::format("\"{}\" is not the name of an artifact", stem), {},
-                    "`immbackup list` shows the names.");
-    }
-    Manifest manifest;
+std::string LocalStore::manifest_text(const std::string& stem) const {
     try {
-        manifest = manifest_from_json(read_file(layout_.manifest(stem), kMaxManifestSize));
+        return read_file(layout_.manifest(stem), kMaxManifestSize);
     } catch (const Error& error) {
         if (error.code() == ErrorCode::not_found) {
             throw Error(ErrorCode::not_found, fmt::format("there is no artifact \"{}\"", stem),
@@ -278,11 +272,19 @@ Manifest LocalStore::read_manifest(const std::string& stem) const {
         }
         throw;
     }
-    if (manifest.artifact != stem) {
-        throw Error(ErrorCode::corrupt, fmt::format("the manifest of \"{}\" describes \"{}\"", stem,
-                                                    manifest.artifact));
-    }
-    return manifest;
+}
+
+std::string LocalStore::digest_text(const std::string& stem) const {
+    return read_file(layout_.digest(stem), kMaxDigestFile);
+}
+
+std::uint64_t LocalStore::artifact_size(const std::string& stem) const {
+    return file_size(open_artifact(stem), layout_.artifact(stem));
+}
+
+void LocalStore::read_artifact(const std::string& stem,
+                               const std::function<void(std::span<const std::byte>)>& sink) const {
+    read_blocks(open_artifact(stem), layout_.artifact(stem), sink);
 }
 
 Fd LocalStore::open_artifact(const std::string& stem) const {

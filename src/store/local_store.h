@@ -21,7 +21,11 @@ class LocalStore final : public Store {
     void publish(std::unique_ptr<StagedArtifact> staged, const Manifest& manifest) override;
     SweepReport sweep(const std::vector<std::string>& known) override;
     std::vector<std::string> list() const override;
-    Manifest read_manifest(const std::string& stem) const override;
+    std::string manifest_text(const std::string& stem) const override;
+    std::string digest_text(const std::string& stem) const override;
+    std::uint64_t artifact_size(const std::string& stem) const override;
+    void read_artifact(const std::string& stem,
+                       const std::function<void(std::span<const std::byte>)>& sink) const override;
     Fd open_artifact(const std::string& stem) const override;
     SealLevel seal_of(const std::string& stem) const override;
     std::string stamp(const std::string& stem) const override;

@@ -14,6 +14,7 @@
 #include "core/seal_level.h"
 #include "io/cancel.h"
 #include "io/file.h"
+#include "store/artifact_source.h"
 #include "store/layout.h"
 
 namespace immbackup {
@@ -45,9 +46,8 @@ struct SweepReport {
     bool empty() const { return removed.empty() && completed.empty() && foreign.empty(); }
 };
 
-class Store {
+class Store : public ArtifactSource {
   public:
-    virtual ~Store() = default;
     virtual const Layout& layout() const = 0;
     // What publish() will reach, found out by trying on a file of its own.
     virtual SealLevel seal_level() = 0;
@@ -59,9 +59,6 @@ class Store {
     // Leftovers of processes that died. Call with the directory lock held. `known` says whether the
     // audit log has the stem as sealed: a complete one it does not know is completed, not removed.
     virtual SweepReport sweep(const std::vector<std::string>& known) = 0;
-    // Stems with a manifest, in order of name.
-    virtual std::vector<std::string> list() const = 0;
-    virtual Manifest read_manifest(const std::string& stem) const = 0;  // not_found, corrupt
     virtual Fd open_artifact(const std::string& stem) const = 0;
     virtual SealLevel seal_of(const std::string& stem) const = 0;  // the weakest of the three files
     // What the three files look like from outside (number, size, times): it changes with whatever
