@@ -4,6 +4,7 @@
 
 #include "backup/bodies.h"
 #include "core/events.h"
+#include "core/receipt.h"
 #include "io/clock.h"
 
 namespace immbackup {
@@ -86,10 +87,8 @@ UploadResult ArtifactUpload::finish(const Store& store, const Manifest& manifest
     growth_.finished();
     upload_dump(manifest);
     const std::string& stem = manifest.artifact;
-    upload_text(".sql.gz.sha256", digest_file(stem),
-                store.digest_text(stem));
-    upload_text(".sql.gz.manifest.json", manifest_file(stem),
-                store.manifest_text(stem));
+    upload_text(".sql.gz.sha256", digest_file(stem), store.digest_text(stem));
+    upload_text(".sql.gz.manifest.json", manifest_file(stem), store.manifest_text(stem));
     upload_text(std::string(kReceiptSuffix), stem + std::string(kReceiptSuffix),
                 receipt(manifest, dump_));
     return conclude();
@@ -179,33 +178,35 @@ void ArtifactUpload::prove(const std::string& file, const std::string& key,
     objects_.push_back(std::move(object));
 }
 
-// What somebody who has nothing but the bucket needs: which versions count, and what they are.
 std::string ArtifactUpload::receipt(const Manifest& manifest, const s3::Uploaded& dump) const {
-    Body objects = Body::object();
+    Receipt out;
+    out.artifact = manifest.artifact;
+    out.instance = manifest.instance;
+    out.globals = manifest.globals;
+    out.database = manifest.database.name;
+    out.sha256 = manifest.sha256;
+    out.size = manifest.size;
+    out.sql_size = manifest.sql_size;
+    out.rows = manifest.rows;
+    out.tier = manifest.tier;
+    out.taken = manifest.snapshot_before;
+    out.retain_until = manifest.retain_until;
+    out.written = now();
+    out.parts = dump.parts;
+    out.first_part = dump.first_part;
+    out.doubles_after = dump.parts_of_one_size;
     for (const auto& object : objects_) {
-        objects[object.file] = {{"key", object.key},
-                                {"version_id", object.proof.version_id},
-                                {"size", object.expected.size},
-                                {"checksum_sha256", object.expected.sha256},
-                                {"state", s3::lock_state_name(object.proof.state)},
-                                {"mode", s3::lock_mode_name(object.proof.mode)},
-                                {"until", time_or_empty(object.proof.until)},
-                                {"content", object.proof.content},
-                                {"how", object.proof.how}};
+        out.objects[object.file] = {object.key,
+                                    object.proof.version_id,
+                                    object.expected.size,
+                                    object.expected.sha256,
+                                    std::string(s3::lock_state_name(object.proof.state)),
+                                    std::string(s3::lock_mode_name(object.proof.mode)),
+                                    time_or_empty(object.proof.until),
+                                    object.proof.content,
+                                    object.proof.how};
     }
-    return Body{{"format", 1},
-                {"artifact", manifest.artifact},
-                {"instance", manifest.instance},
-                {"sha256", manifest.sha256},
-                {"size", manifest.size},
-                {"written", format_time(now())},
-                {"parts",
-                 {{"count", dump.parts},
-                  {"first", dump.first_part},
-                  {"doubles_after", dump.parts_of_one_size}}},
-                {"objects", std::move(objects)}}
-               .dump(2, ' ', false, Body::error_handler_t::replace) +
-           "\n";
+    return receipt_to_json(out);
 }
 
 // The weakest of the four says what the artifact's lock is worth.

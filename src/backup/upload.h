@@ -16,8 +16,6 @@
 
 namespace immbackup {
 
-inline constexpr std::string_view kReceiptSuffix = ".receipt.json";
-
 struct UploadResult {
     std::string artifact;
     s3::LockState state = s3::LockState::unproven;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "backup/bodies.h"
+#include "cli/bucket.h"
 #include "cli/commands.h"
 #include "cli/listing.h"
 #include "core/error.h"
@@ -15,6 +16,7 @@ namespace immbackup {
 namespace {
 
 struct RestoreOptions {
+    BucketOptions bucket;
     RestoreRequest request;
     std::string latest;
     bool globals = false;
@@ -22,10 +24,14 @@ struct RestoreOptions {
     bool no_analyze = false;
 };
 
-// The restore is what counts: a log that cannot be written is told, and does not stop it.
-void record(Context& context, const Store& store, const char* event, const Body& body) {
+// The restore is what counts: a log that cannot be written is told, and does not stop it. What
+// comes from a bucket is restored where no log is, most often.
+void record(Context& context, const OpenSource& source, const char* event, const Body& body) {
+    if (!source.store) {
+        return;
+    }
     try {
-        context.open_audit(store).append(event, body_text(body));
+        context.open_audit(*source.store).append(event, body_text(body));
     } catch (const Error& error) {
         print_warning("no audit record was written: " + error.message());
     }
@@ -45,15 +51,15 @@ void print_names(const char* title, const std::vector<std::string>& names) {
     }
 }
 
-void restore_roles(Context& context, const Store& store, const RestoreOptions& options,
+void restore_roles(Context& context, const OpenSource& source, const RestoreOptions& options,
                    Progress& progress) {
     const GlobalsReport report =
-        restore_globals(store, options.request.artifact, options.request.server, context.bindir,
-                        options.overwrite_roles, context.cancel(), progress);
+        restore_globals(source.artifacts(), options.request.artifact, options.request.server,
+                        context.bindir, options.overwrite_roles, context.cancel(), progress);
     Body body = target_body(options);
     body["rows"] = 0;
     body["left_out"] = bounded_list(report.different);
-    record(context, store, event::kRestoreFinished, body);
+    record(context, source, event::kRestoreFinished, body);
     if (context.json) {
         print_json({{"artifact", options.request.artifact},
                     {"created", report.created},
@@ -73,17 +79,17 @@ void restore_roles(Context& context, const Store& store, const RestoreOptions& o
     fmt::print("globals restored from {}\n", options.request.artifact);
 }
 
-void restore_one(Context& context, const Store& store, const RestoreOptions& options,
+void restore_one(Context& context, const OpenSource& source, const RestoreOptions& options,
                  Progress& progress) {
     const RestoreReport report =
-        restore_database(store, options.request, context.cancel(), progress);
+        restore_database(source.artifacts(), options.request, context.cancel(), progress);
     Body body = target_body(options);
     body["host"] = report.host;
     body["port"] = report.port;
     body["rows"] = report.rows;
     body["seconds"] = report.seconds;
     body["left_out"] = bounded_list(report.left_out);
-    record(context, store, event::kRestoreFinished, body);
+    record(context, source, event::kRestoreFinished, body);
     if (context.json) {
         print_json({{"artifact", options.request.artifact},
                     {"database", report.database},
@@ -111,10 +117,10 @@ void restore_one(Context& context, const Store& store, const RestoreOptions& opt
 int restore(Context& context, RestoreOptions options) {
     CancelToken& cancel = context.cancel();
     forbid_core_files();
-    const auto store = context.open_store();
+    const OpenSource source = open_source(context, options.bucket);
     const auto progress = context.make_progress();
     if (!options.latest.empty()) {
-        options.request.artifact = latest_artifact(*store, options.latest);
+        options.request.artifact = latest_artifact(source, options.latest);
     }
     if (options.request.artifact.empty()) {
         throw Error(ErrorCode::usage, "no artifact is named", {},
@@ -129,15 +135,15 @@ int restore(Context& context, RestoreOptions options) {
     options.request.analyze = !options.no_analyze;
     try {
         if (options.globals) {
-            restore_roles(context, *store, options, *progress);
+            restore_roles(context, source, options, *progress);
         } else {
-            restore_one(context, *store, options, *progress);
+            restore_one(context, source, options, *progress);
         }
     } catch (const Error& error) {
         const Error shown = cancel.reason().value_or(error);
         Body body = target_body(options);
         body["error"] = error_body(shown);
-        record(context, *store, event::kRestoreFailed, body);
+        record(context, source, event::kRestoreFailed, body);
         throw Error(shown);
     }
     return 0;
@@ -168,12 +174,14 @@ void register_restore(CLI::App& app, Context& context) {
     command->add_flag("--overwrite-roles", options->overwrite_roles,
                       "With --globals: change roles that exist to what the dump says");
     add_connection_options(*command, context);
+    add_bucket_options(*command, context, options->bucket);
     add_json_option(*command, context);
     add_quiet_option(*command, context);
     add_examples(*command, {"immbackup restore 20260118T120000Z.shop --to shop_restored",
                             "immbackup restore --latest shop --to shop_restored --host db2 "
                             "--password-file /run/secrets/pw",
-                            "immbackup restore 20260118T120000Z.globals --globals"});
+                            "immbackup restore 20260118T120000Z.globals --globals",
+                            "immbackup restore --latest shop --to shop --from s3://backups/prod"});
     command->callback([&context, options] {
         context.action = [&context, options] { return restore(context, *options); };
     });

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/bucket.h"
 #include "cli/commands.h"
 #include "core/error.h"
 #include "io/file.h"
@@ -14,13 +15,50 @@ void line(const char* name, const std::string& value) {
     fmt::print("{:<16} {}\n", name, printable(value));
 }
 
-int show(Context& context, const std::string& artifact) {
-    const auto store = context.open_store();
-    const Manifest m = store->read_manifest(artifact);
+// Receipts that disagree are shown before anything is believed.
+void show_receipts(const BucketSource& bucket, const std::string& artifact) {
+    for (const auto& entry : bucket.entries()) {
+        if (entry.artifact != artifact) {
+            continue;
+        }
+        line("state", std::string(attestation_name(entry.state)));
+        if (!entry.problem.empty()) {
+            line("problem", entry.problem);
+        }
+        for (const auto& [version, receipt] : entry.receipts) {
+            line("receipt", version);
+            line("  written",
+                 fmt::format("{} by instance {}", format_time(receipt.written), receipt.instance));
+            line("  sha256", receipt.sha256);
+            for (const auto& [file, object] : receipt.objects) {
+                line("  object", fmt::format("{} version {}", object.key, object.version_id));
+            }
+        }
+    }
+}
+
+void show_seal(const OpenSource& source, const Manifest& m) {
+    if (source.bucket) {
+        line("seal", m.seal + " where it was made");
+        line("lock", source.bucket->lock_now(m.artifact));
+    } else {
+        line("seal", fmt::format("{} when made, {} now", m.seal,
+                                 seal_level_name(source.store->seal_of(m.artifact))));
+    }
+}
+
+int show(Context& context, const BucketOptions& options, const std::string& artifact) {
+    const OpenSource source = open_source(context, options);
     if (context.json) {
-        fmt::print("{}", store->manifest_text(artifact));
+        const std::string text = source.artifacts().manifest_text(artifact);
+        static_cast<void>(source.artifacts().read_manifest(artifact));
+        fmt::print("{}", text);
         return 0;
     }
+    if (source.bucket) {
+        show_receipts(*source.bucket, artifact);
+    }
+    const Manifest m = source.artifacts().read_manifest(artifact);
     line("artifact", m.artifact);
     if (m.globals) {
         line("content",
@@ -46,8 +84,7 @@ int show(Context& context, const std::string& artifact) {
     line("content", fmt::format("{} rows in {} tables, {} large objects", m.rows, m.tables.size(),
                                 m.large_objects));
     line("tier", fmt::format("{}, kept until {}", m.tier, format_time(m.retain_until)));
-    line("seal",
-         fmt::format("{} when made, {} now", m.seal, seal_level_name(store->seal_of(artifact))));
+    show_seal(source, m);
     line("audit", fmt::format("after record {} ({})", m.audit_seq, m.audit_hash));
     for (const auto& warning : m.warnings) {
         line("warning", warning);
@@ -62,12 +99,15 @@ void register_show(CLI::App& app, Context& context) {
     auto artifact = std::make_shared<std::string>();
     command->add_option("artifact", *artifact, "Its name, as `immbackup list` shows it")
         ->required();
+    auto bucket = std::make_shared<BucketOptions>();
     add_setting_options(*command, context, {});
+    add_bucket_options(*command, context, *bucket);
     add_json_option(*command, context);
     add_examples(*command, {"immbackup show 20260118T120000Z.shop",
-                            "immbackup show 20260118T120000Z.shop --json | jq .tables"});
-    command->callback([&context, artifact] {
-        context.action = [&context, artifact] { return show(context, *artifact); };
+                            "immbackup show 20260118T120000Z.shop --json | jq .tables",
+                            "immbackup show 20260118T120000Z.shop --from s3://backups/prod"});
+    command->callback([&context, artifact, bucket] {
+        context.action = [&context, artifact, bucket] { return show(context, *bucket, *artifact); };
     });
 }
 

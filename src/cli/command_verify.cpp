@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "backup/bodies.h"
+#include "cli/bucket.h"
 #include "cli/commands.h"
 #include "cli/listing.h"
 #include "cli/table.h"
@@ -15,6 +16,7 @@ namespace immbackup {
 namespace {
 
 struct VerifyOptions {
+    BucketOptions bucket;
     std::vector<std::string> artifacts;
     bool all = false;
     std::string latest;
@@ -32,14 +34,20 @@ std::string verified_body(const Verification& v) {
     return body_text(body);
 }
 
-std::vector<std::string> wanted(const Store& store, const VerifyOptions& options) {
+std::vector<std::string> wanted(const OpenSource& source, const VerifyOptions& options) {
     std::vector<std::string> stems = options.artifacts;
     if (!options.latest.empty()) {
-        stems.push_back(latest_artifact(store, options.latest));
+        stems.push_back(latest_artifact(source, options.latest));
     }
     if (options.all) {
-        for (const auto& entry : list_artifacts(store)) {
-            stems.push_back(entry.artifact);
+        if (source.bucket) {  // one that nothing vouches for is told as such, too
+            for (const auto& entry : source.bucket->entries()) {
+                stems.push_back(entry.artifact);
+            }
+        } else {
+            for (const auto& entry : list_artifacts(*source.store)) {
+                stems.push_back(entry.artifact);
+            }
         }
     } else if (stems.empty()) {
         throw Error(ErrorCode::usage, "no artifact is named", {},
@@ -50,19 +58,27 @@ std::vector<std::string> wanted(const Store& store, const VerifyOptions& options
 
 int verify(Context& context, const VerifyOptions& options) {
     CancelToken& cancel = context.cancel();
-    const auto store = context.open_store();
+    const OpenSource source = open_source(context, options.bucket);
     const auto progress = context.make_progress();
     std::optional<AuditLog> audit;
     try {
-        audit.emplace(context.open_audit(*store));
+        if (source.store) {
+            audit.emplace(context.open_audit(*source.store));
+        }
     } catch (const Error& error) {
         print_warning("no audit record is written: " + error.message());
     }
     auto json = nlohmann::ordered_json::array();
     std::vector<std::vector<std::string>> rows{{"ARTIFACT", "RESULT", "ROWS", "TOOK", "PROBLEM"}};
+    if (source.bucket) {
+        rows.front().emplace_back("LOCK");
+    }
     bool bad = false;
-    for (const auto& stem : wanted(*store, options)) {
-        const Verification v = verify_artifact(*store, stem, cancel, *progress);
+    for (const auto& stem : wanted(source, options)) {
+        Verification v = verify_artifact(source.artifacts(), stem, cancel, *progress);
+        if (const BucketEntry* doubtful = source.bucket ? source.bucket->doubtful(stem) : nullptr) {
+            v.result = attestation_name(doubtful->state);
+        }
         bad = bad || v.result != "good";
         if (audit) {
             audit->append(event::kArtifactVerified, verified_body(v));
@@ -75,6 +91,11 @@ int verify(Context& context, const VerifyOptions& options) {
                         {"seconds", v.seconds}});
         rows.push_back({v.artifact, v.result, fmt::format("{}", v.manifest.rows),
                         duration_text(v.seconds), v.problem});
+        if (source.bucket) {
+            const std::string lock = v.result == "good" ? source.bucket->lock_now(stem) : "";
+            json.back()["lock"] = lock;
+            rows.back().push_back(lock);
+        }
     }
     if (context.json) {
         print_json(json);
@@ -95,10 +116,12 @@ void register_verify(CLI::App& app, Context& context) {
     command->add_option("--latest", options->latest, "The newest good one of this database")
         ->type_name("DATABASE");
     add_setting_options(*command, context, {});
+    add_bucket_options(*command, context, options->bucket);
     add_json_option(*command, context);
     add_quiet_option(*command, context);
     add_examples(*command, {"immbackup verify 20260118T120000Z.shop",
-                            "immbackup verify --all --json", "immbackup verify --latest shop"});
+                            "immbackup verify --all --json", "immbackup verify --latest shop",
+                            "immbackup verify --all --from s3://backups/prod"});
     command->callback([&context, options] {
         context.action = [&context, options] { return verify(context, *options); };
     });

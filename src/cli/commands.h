@@ -10,6 +10,7 @@ namespace immbackup {
 
 void register_backup(CLI::App& app, Context& context);
 void register_list(CLI::App& app, Context& context);
+void register_fetch(CLI::App& app, Context& context);
 void register_show(CLI::App& app, Context& context);
 void register_verify(CLI::App& app, Context& context);
 void register_restore(CLI::App& app, Context& context);

@@ -2,12 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <limits>
 #include <nlohmann/json.hpp>
-#include <type_traits>
 
 #include "core/digest.h"
 #include "core/error.h"
+#include "core/json_reader.h"
 #include "core/names.h"
 
 namespace immbackup {
@@ -15,6 +14,8 @@ namespace immbackup {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr const char* kDocument = "manifest";
 
 Json database_json(const DatabaseProperties& database) {
     Json settings = Json::array();
@@ -46,97 +47,7 @@ Json database_json(const DatabaseProperties& database) {
     return out;
 }
 
-// Reads members with errors that name them: "member \"server.version\" is missing".
-class Reader {
-  public:
-    Reader(const Json& json, std::string path) : json_(json), path_(std::move(path)) {
-        if (!json_.is_object()) {
-            throw bad(path_.empty() ? "the document" : path_, "is not an object");
-        }
-    }
-
-    template <typename T>
-    void get(const char* name, T& out) const {
-        const Json& value = member(name);
-        try {
-            check_number<T>(value, name);
-            out = value.get<T>();
-        } catch (const nlohmann::json::exception&) {
-            throw bad(full(name), "has the wrong type");
-        }
-    }
-
-    // Manifests of the first days do not have it.
-    void get_if_present(const char* name, std::string& out) const {
-        if (json_.contains(name)) {
-            get(name, out);
-        }
-    }
-
-    void get(const char* name, Time& out) const {
-        std::string text;
-        get(name, text);
-        const auto time = parse_time(text);
-        if (!time) {
-            throw bad(full(name), "is not a time");
-        }
-        out = *time;
-    }
-
-    Reader object(const char* name) const { return {member(name), full(name)}; }
-
-    const Json& array(const char* name) const {
-        const Json& value = member(name);
-        if (!value.is_array()) {
-            throw bad(full(name), "is not an array");
-        }
-        return value;
-    }
-
-    const Json& member(const char* name) const {
-        const auto found = json_.find(name);
-        if (found == json_.end()) {
-            throw bad(full(name), "is missing");
-        }
-        return *found;
-    }
-
-    static Error bad(const std::string& where, const char* what) {
-        return {ErrorCode::corrupt, fmt::format("the manifest is not usable: {} {}", where, what)};
-    }
-
-  private:
-    // nlohmann would convert -1 to a huge size and 1.5 to 1 without a word.
-    template <typename T>
-    void check_number(const Json& value, const char* name) const {
-        if constexpr (std::is_same_v<T, std::uint64_t>) {
-            if (!value.is_number_unsigned()) {
-                throw bad(full(name), "is not a whole number of zero or more");
-            }
-        } else if constexpr (std::is_same_v<T, int> || std::is_same_v<T, std::int64_t>) {
-            // A number beyond int64 reads as a negative one, which its unsigned self is not.
-            const bool fits =
-                value.is_number_integer() &&
-                (!value.is_number_unsigned() || value.template get<std::int64_t>() >= 0) &&
-                value.template get<std::int64_t>() >= std::numeric_limits<T>::min() &&
-                value.template get<std::int64_t>() <= std::numeric_limits<T>::max();
-            if (!fits) {
-                throw bad(full(name), "is not a whole number of its size");
-            }
-        }
-    }
-    std::string full(const char* name) const {
-        return path_.empty()
-                   ? fmt::format("\"{}\"", name)
-                   : fmt::format("\"{}.{}\"", std::string_view(path_).substr(1, path_.size() - 2),
-                                 name);
-    }
-
-    const Json& json_;
-    std::string path_;
-};
-
-DatabaseProperties read_database(const Reader& in) {
+DatabaseProperties read_database(const JsonReader& in) {
     DatabaseProperties out;
     in.get("name", out.name);
     in.get("owner", out.owner);
@@ -150,14 +61,14 @@ DatabaseProperties read_database(const Reader& in) {
     in.get("connection_limit", out.connection_limit);
     in.get("comment", out.comment);
     for (const Json& entry : in.array("settings")) {
-        const Reader setting(entry, "\"database.settings\"");
+        const JsonReader setting(kDocument, entry, "\"database.settings\"");
         setting.get("role", out.settings.emplace_back().role);
         setting.get("setting", out.settings.back().setting);
     }
     out.has_grants = !in.member("grants").is_null();
     if (out.has_grants) {
         for (const Json& entry : in.array("grants")) {
-            const Reader grant(entry, "\"database.grants\"");
+            const JsonReader grant(kDocument, entry, "\"database.grants\"");
             DatabaseGrant& added = out.grants.emplace_back();
             grant.get("grantee", added.grantee);
             grant.get("privilege", added.privilege);
@@ -168,7 +79,7 @@ DatabaseProperties read_database(const Reader& in) {
 }
 
 Manifest read_manifest(const Json& json) {
-    const Reader in(json, "");
+    const JsonReader in(kDocument, json);
     int format = 0;
     in.get("format", format);
     if (format > kManifestFormat) {
@@ -184,7 +95,7 @@ Manifest read_manifest(const Json& json) {
     if (!out.globals) {
         out.database = read_database(in.object("database"));
     }
-    const Reader server = in.object("server");
+    const JsonReader server = in.object("server");
     server.get("version", out.server.version);
     server.get("version_num", out.server.version_num);
     server.get("system_identifier", out.server.system_identifier);
@@ -204,7 +115,7 @@ Manifest read_manifest(const Json& json) {
     in.get("compression", out.compression);
     in.get("compressor", out.compressor);
     for (const Json& entry : in.array("tables")) {
-        const Reader table(entry, "\"tables\"");
+        const JsonReader table(kDocument, entry, "\"tables\"");
         TableContent& added = out.tables.emplace_back();
         table.get("name", added.name);
         table.get("rows", added.rows);
@@ -224,10 +135,10 @@ Manifest read_manifest(const Json& json) {
     in.get("immbackup_version", out.immbackup_version);
     in.get("warnings", out.warnings);
     if (!is_sha256_hex(out.sha256)) {
-        throw Reader::bad("\"sha256\"", "is not a SHA-256 digest");
+        throw in.bad("\"sha256\"", "is not a SHA-256 digest");
     }
     if (!parse_stem(out.artifact)) {
-        throw Reader::bad("\"artifact\"", "is not the name of an artifact");
+        throw in.bad("\"artifact\"", "is not the name of an artifact");
     }
     return out;
 }
@@ -283,22 +194,7 @@ std::string manifest_to_json(const Manifest& manifest) {
 }
 
 Manifest manifest_from_json(std::string_view text) {
-    if (text.size() > kMaxManifestSize) {
-        throw Error(ErrorCode::corrupt, "the manifest is not usable: it is larger than one may be");
-    }
-    // Nesting deeper than any manifest has is refused before it costs memory.
-    constexpr int kMaxDepth = 8;
-    const auto depth_guard = [](int depth, Json::parse_event_t, Json&) {
-        if (depth > kMaxDepth) {
-            throw Error(ErrorCode::corrupt, "the manifest is not usable: it is nested too deeply");
-        }
-        return true;
-    };
-    const Json json = Json::parse(text, depth_guard, false);
-    if (json.is_discarded()) {
-        throw Error(ErrorCode::corrupt, "the manifest is not usable: it is not JSON");
-    }
-    return read_manifest(json);
+    return read_manifest(parse_bounded(kDocument, text, kMaxManifestSize));
 }
 
 }  // namespace immbackup

@@ -28,8 +28,8 @@ bool is_finding(ErrorCode code) {
 
 }  // namespace
 
-Verification verify_artifact(const ArtifactSource& source, const std::string& stem, const CancelToken& cancel,
-                             Progress& progress) {
+Verification verify_artifact(const ArtifactSource& source, const std::string& stem,
+                             const CancelToken& cancel, Progress& progress) {
     const std::uint64_t begin = monotonic_ms();
     Verification out;
     out.artifact = stem;

@@ -22,7 +22,7 @@ struct Verification {
 
 // Never throws for what is wrong with the artifact; for cancellation and for errors of reading that
 // say nothing about it (EIO excepted: that is corrupt). One pass over the file, bounded memory.
-Verification verify_artifact(const ArtifactSource& source, const std::string& stem, const CancelToken& cancel,
-                             Progress& progress);
+Verification verify_artifact(const ArtifactSource& source, const std::string& stem,
+                             const CancelToken& cancel, Progress& progress);
 
 }  // namespace immbackup

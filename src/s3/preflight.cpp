@@ -344,7 +344,8 @@ void require_usable(const std::vector<CheckRow>& rows) {
     ErrorCode code = ErrorCode::permission;
     for (const auto& row : rows) {
         if (row.required && row.verdict == Answer3::no) {
-            missing += fmt::format("{}{}: no ({})", missing.empty() ? "" : "; ", row.check, row.detail);
+            missing +=
+                fmt::format("{}{}: no ({})", missing.empty() ? "" : "; ", row.check, row.detail);
             if (!row.check.starts_with("right")) {
                 code = ErrorCode::config;
             }
