@@ -325,6 +325,9 @@ Client::Answer Client::perform(const Operation& operation) {
             answer.happened = true;
             return answer;
         }
+        if (answer.http.too_large) {
+            return answer;  // it will not be smaller
+        }
         milliseconds pause = pause_before(repetition, random_fraction());
         const int retry_after = std::atoi(answer.http.header("retry-after").c_str());
         if (retry_after > 0) {
@@ -364,6 +367,9 @@ Error Client::failure(const Operation& operation, const Answer& answer) {
         if (parameter.value.empty() && parameter.name != "prefix") {
             what += "?" + parameter.name;
         }
+    }
+    if (answer.http.too_large) {
+        return {ErrorCode::corrupt, redacted(what + ": " + answer.http.failure)};
     }
     if (!answer.http.complete) {
         return {ErrorCode::connect,

@@ -290,6 +290,7 @@ HttpAnswer HttpHandle::perform(const HttpRequest& request, const CancelToken& ca
     }
     HttpAnswer& answer = exchange.answer;
     answer.complete = result == CURLE_OK && answer.status >= 200;
+    answer.too_large = exchange.too_large;
     if (!answer.complete) {
         answer.failure = exchange.too_large           ? "the answer is too large"
                          : exchange.reason[0] != '\0' ? exchange.reason.data()

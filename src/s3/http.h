@@ -58,6 +58,7 @@ struct HttpAnswer {
     Headers headers;
     std::string body;
     std::string failure;      // why it is not complete, for an error's text
+    bool too_large = false;   // it is not complete because it was larger than wanted
     bool maybe_sent = false;  // the request may have reached the store
     const std::string& header(std::string_view name) const;  // empty: there is none
 };

@@ -5,6 +5,9 @@
   boto.py delete NAME KEY VERSION [bypass]   "204", or the error's code
   boto.py sha256 NAME KEY VERSION
   boto.py versions NAME KEY       how many there are
+  boto.py put NAME KEY FILE       prints the version
+  boto.py get NAME KEY VERSION FILE
+  boto.py hide NAME KEY           a delete marker over it
   boto.py uploads NAME            how many are unfinished
   boto.py retention NAME KEY VERSION
 """
@@ -30,6 +33,14 @@ elif command == 'sha256':
     print(hashlib.sha256(s3.get_object(Bucket=bucket, Key=rest[0], VersionId=rest[1])['Body'].read()).hexdigest())
 elif command == 'versions':
     print(len([v for v in s3.list_object_versions(Bucket=bucket, Prefix=rest[0]).get('Versions', []) if v['Key'] == rest[0]]))
+elif command == 'put':
+    with open(rest[1], 'rb') as file:
+        print(s3.put_object(Bucket=bucket, Key=rest[0], Body=file.read())['VersionId'])
+elif command == 'get':
+    with open(rest[2], 'wb') as file:
+        file.write(s3.get_object(Bucket=bucket, Key=rest[0], VersionId=rest[1])['Body'].read())
+elif command == 'hide':
+    s3.delete_object(Bucket=bucket, Key=rest[0])
 elif command == 'uploads':
     print(len(s3.list_multipart_uploads(Bucket=bucket).get('Uploads', [])))
 elif command == 'retention':

@@ -71,12 +71,12 @@ ok "check is content" test "$(cli immbackup check >/dev/null; echo $?)" != 2
 sound "after a run with uploads"
 
 # ---------------------------------------------------------------------------------- what can be known before
-ok "check --s3" s3 immbackup check --s3 --json
+fails "check --s3 finds that these credentials may delete" 1 '"right to delete versions"|may delete' s3 immbackup check --s3 --json
 is "check by SQL says that Object Lock is on" "$(q "SELECT verdict FROM immbackup.s3_check() WHERE \"check\" ILIKE '%object lock%' LIMIT 1")" yes
-fails "a bucket without Object Lock" '[1-9]+' 'Object Lock' cli env S3_BUCKET=plain "S3_ENDPOINT_URL=$S3_TEST_ENDPOINT" immbackup upload
+fails "a bucket without Object Lock" 10 'object lock: no' cli env S3_BUCKET=plain "S3_ENDPOINT_URL=$S3_TEST_ENDPOINT" immbackup upload
 mkdir "$WORK/second"
 [ "$(id -u)" != 0 ] || chown "$SERVER_USER" "$WORK/second"
-fails "the prefix belongs to one instance" '[1-9]+' 'belongs to another instance' \
+fails "the prefix belongs to one instance" 10 'belongs to another instance' \
     s3 env "BACKUP_DIR=$WORK/second" BACKUP_MIN_FREE=0 S3_REQUIRED=true immbackup backup --database shop --quiet
 ok "another one has its own" s3 env "BACKUP_DIR=$WORK/second" BACKUP_MIN_FREE=0 S3_PREFIX=second S3_REQUIRED=true immbackup backup --database shop --quiet
 
@@ -114,7 +114,7 @@ ok "and sooner or later it is locked" until_true 90 bash -c "$(declare -f sql as
 
 # -------------------------------------------------------------------------------- jobs that are killed
 for n in 1 2 3; do
-    q "SELECT immbackup.run_now(wait => false)" >/dev/null
+    q "SELECT immbackup.run_now(wait => false)" >/dev/null 2>&1
     sleep "0.$((n * 3))"
     pkill -KILL -u "$SERVER_USER" -f 'immbackup job' 2>/dev/null
     until_true 60 ended
@@ -124,6 +124,69 @@ ok "leaves nothing pending" until_true 90 bash -c "$(declare -f sql as_server q)
 is "and no unfinished upload" "$(client uploads locked)" 0
 is "each object once" "$(for s in $(q "SELECT artifact FROM immbackup.artifacts"); do client versions locked "backups/$s.sql.gz"; done | sort -u)" 1
 sound "after kills"
+
+# -------------------------------------------------------------------------- from the bucket alone
+URL=s3://locked/backups
+from() { cli env "S3_ENDPOINT_URL=$S3_TEST_ENDPOINT" BACKUP_DIR=/nonexistent immbackup "$@"; }
+state_in_bucket() { from list --from "${2:-$URL}" --json | jq -r --arg a "$1" '.[] | select(.artifact == $a) | .state'; }
+is "every artifact is attested" "$(from list --from $URL --json | jq -r '[.[].state] | unique | join(" ")')" attested
+is "as many as the directory has" "$(from list --from $URL --json | jq length)" "$(cli immbackup list --directory "$B" --json | jq length)"
+fails "show asks how the store holds it" 0 'lock +COMPLIANCE until' from show "$A" --from $URL
+is "show --json is the manifest" "$(from show "$A" --from $URL --json | sha256sum)" "$(sha256sum <"$B/active/$A.sql.gz.manifest.json")"
+is "verify reads all of them" "$(from verify --all --from $URL --json | jq -r '[.[].result] | unique | join(" ")')" good
+mkdir "$WORK/fetched"
+[ "$(id -u)" != 0 ] || chown "$SERVER_USER" "$WORK/fetched"
+ok "fetch" from fetch "$A" --from $URL --to "$WORK/fetched"
+is "what came is what was kept" "$(cd "$WORK/fetched/active" && sha256sum -- *)" "$(cd "$B/active" && sha256sum -- "$A".*)"
+ok "sha256sum agrees" bash -c "cd '$WORK/fetched/active' && sha256sum -c --quiet '$A.sql.gz.sha256'"
+fails "once more, it is there" 0 '^present' from fetch --latest shop "$A" --from $URL --to "$WORK/fetched"
+ok "restore from what was fetched" cli immbackup restore "$A" --directory "$WORK/fetched" --to shop_fetched --quiet
+is "all rows" "$(sql -d shop_fetched -c 'SELECT count(*) FROM t')" 250000
+ok "restore from the bucket" from restore --latest shop --from $URL --to shop_again --host "$WORK" --quiet
+is "all of them" "$(sql -d shop_again -c 'SELECT count(*) FROM t')" 250000
+
+# Somebody who may write, and hide, but not delete what is locked.
+head -c 100000 /dev/urandom >"$WORK/garbage"
+for suffix in .sql.gz .sql.gz.sha256 .sql.gz.manifest.json; do
+    client put locked "backups/$A$suffix" "$WORK/garbage" >/dev/null
+    client hide locked "backups/$A$suffix"
+done
+client hide locked "backups/$A.receipt.json"
+is "overwritten and hidden, it is attested" "$(state_in_bucket "$A")" attested
+fails "and good" 0 "^$A +good" from verify "$A" --from $URL
+client put locked "backups/$A.receipt.json" "$WORK/garbage" >/dev/null
+is "a receipt that is none changes nothing" "$(state_in_bucket "$A")" attested
+read -r _ REAL <<<"$(object "$A" .receipt.json)"
+client get locked "backups/$A.receipt.json" "$REAL" "$WORK/receipt"
+VERSION=$(client put locked "backups/$A.sql.gz" "$WORK/garbage")
+jq --arg f "$A.sql.gz" --arg v "$VERSION" '.objects[$f].version_id = $v' "$WORK/receipt" >"$WORK/forged"
+client put locked "backups/$A~1.receipt.json" "$WORK/forged" >/dev/null
+is "a forged one makes it ambiguous" "$(state_in_bucket "$A")" ambiguous
+fails "which is not used" 17 'choose one by --receipt' from restore "$A" --from $URL --to nowhere --host "$WORK" --quiet
+fails "and what verify says" 17 "^$A +ambiguous" from verify "$A" --from $URL
+fails "show tells them apart" '[0-9]+' "receipt +$REAL" from show "$A" --from $URL
+fails "a person chooses" 0 "^$A +good" from verify "$A" --from $URL --receipt "$REAL"
+for suffix in .sql.gz .sql.gz.sha256 .sql.gz.manifest.json; do
+    client put locked "bare/$A$suffix" "$B/active/$A$suffix" >/dev/null
+done
+is "without a receipt it is unattested" "$(state_in_bucket "$A" s3://locked/bare)" unattested
+fails "and not used" 17 'is unattested' from fetch "$A" --from s3://locked/bare --to "$WORK/fetched"
+fails "unless that is said" 0 "^$A +good" from verify "$A" --from s3://locked/bare --unattested
+
+# ------------------------------------------------------------------------------------------- anchors
+verify_audit() { cli env "S3_ENDPOINT_URL=$S3_TEST_ENDPOINT" immbackup audit verify --from $URL "$@"; }
+fails "the log agrees with its anchors" 0 'anchored: records 1 to [0-9]+, until' verify_audit --directory "$B"
+fails "on a bare machine they stand alone" 0 '^[1-9][0-9]* anchors' env BACKUP_DIR=/nonexistent bash -c "$(declare -f as_server cli verify_audit); $(declare -p PG_BIN SERVER_USER S3_TEST_ENDPOINT URL WORK); verify_audit"
+mkdir -p "$WORK/copy/active" "$WORK/copy/logs"
+head -n 5 "$B/logs/backup_audit.jsonl" >"$WORK/copy/logs/backup_audit.jsonl"
+chmod -R a+rX "$WORK/copy"
+fails "a log that was cut off is found" 19 'was cut off: it ends with record 5' verify_audit --directory "$WORK/copy"
+rm "$WORK/copy/logs/backup_audit.jsonl"
+fails "and one that is gone" 19 'was cut off: it ends with record 0' verify_audit --directory "$WORK/copy"
+fails "another sound log in its place is found" 19 'was rewritten: record 1' verify_audit --directory "$WORK/second"
+cp "$WORK/second/logs/backup_audit.jsonl" "$WORK/copy.jsonl"
+client put locked "backups/audit/000000000001-000000000009.jsonl" "$WORK/copy.jsonl" >/dev/null
+fails "an anchor that says otherwise is a fork" 19 'the log forks: record 1 ' verify_audit --directory "$B"
 
 # ------------------------------------------------------------------------------------------ no secrets
 fails "no secret in logs, records or settings" 1 '^$' grep -rFl "$SECRET" "$WORK/server.log" "$B/logs" "$WORK/data/postgresql.conf" "$WORK/data/postgresql.auto.conf"
