@@ -6,6 +6,7 @@
 
 #include "backup/bodies.h"
 #include "core/events.h"
+#include "io/clock.h"
 #include "s3/lock_proof.h"
 
 namespace immbackup {
@@ -26,6 +27,11 @@ std::string instance_in(const std::string& text) {
     return json.is_object() && json.contains("instance") && json["instance"].is_string()
                ? json["instance"].get<std::string>()
                : "(unreadable)";
+}
+
+s3::S3Options with_clock(s3::S3Options options, bool acknowledged) {
+    options.clock_acknowledged = acknowledged;
+    return options;
 }
 
 }  // namespace
@@ -68,14 +74,23 @@ DirectoryLock acquire_upload_lock(const Layout& layout, const char* what, int se
     }
 }
 
-std::unique_ptr<Remote> Remote::open(const Settings& settings, const CancelToken& cancel) {
-    return settings.s3.bucket.empty() ? nullptr
-                                      : std::unique_ptr<Remote>(new Remote(settings, cancel));
+std::unique_ptr<Remote> Remote::open(const Settings& settings, const AuditLog& audit,
+                                     const CancelToken& cancel) {
+    if (settings.s3.bucket.empty()) {
+        return nullptr;
+    }
+    constexpr auto kAcknowledgedFor = std::chrono::hours(24);
+    const auto acknowledged = [&] {
+        const auto still = audit.hold_still();
+        return parse_time(audit.catalog().clock_acknowledged);
+    }();
+    const bool counts = acknowledged && now() - *acknowledged < kAcknowledgedFor;
+    return std::unique_ptr<Remote>(new Remote(settings, counts, cancel));
 }
 
-Remote::Remote(const Settings& settings, const CancelToken& cancel)
+Remote::Remote(const Settings& settings, bool clock_acknowledged, const CancelToken& cancel)
     : settings_(settings.s3),
-      client_(s3_options(settings.s3),
+      client_(with_clock(s3_options(settings.s3), clock_acknowledged),
               s3::system_credential_inputs(settings.s3.region, settings.s3.ca_file, cancel),
               cancel) {}
 
@@ -87,7 +102,33 @@ int Remote::lock_days(const Catalog& catalog) const {
 
 void Remote::prepare(AuditLog& audit) {
     s3::require_usable(s3::preflight(client_, s3::Depth::quick));
+    confirm_clock(audit);
     check_marker(audit);
+}
+
+// Only a store that proved who it is says what time it is.
+void Remote::confirm_clock(AuditLog& audit) {
+    constexpr auto kAgree = std::chrono::minutes(2);
+    const auto difference = client_.clock_difference();
+    const bool authentic =
+        settings_.endpoint_url.empty() || s3::parse_endpoint(settings_.endpoint_url).tls;
+    if (!authentic || !difference || std::chrono::abs(*difference) > kAgree) {
+        return;
+    }
+    const ClockSample sample{boot_id(), monotonic_ms(), now()};
+    const bool waits = [&] {
+        const auto still = audit.hold_still();
+        return audit.catalog().clock.waits_after_restart(sample);
+    }();
+    if (waits) {
+        audit.append(event::kClockConfirmed,
+                     body_text({{"server", settings_.endpoint_url.empty()
+                                               ? Body("AWS")
+                                               : Body(bounded_text(settings_.endpoint_url, 400))},
+                                {"difference_ms", difference->count()},
+                                {"boot_id", sample.boot_id},
+                                {"monotonic_ms", sample.monotonic_ms}}));
+    }
 }
 
 // Every version counts: one that names another instance shows that somebody else writes here, or

@@ -25,20 +25,22 @@ DirectoryLock acquire_upload_lock(const Layout& layout, const char* what, int se
 class Remote {
   public:
     // Null where no bucket is set. `cancel` outlives it.
-    static std::unique_ptr<Remote> open(const Settings& settings, const CancelToken& cancel);
+    static std::unique_ptr<Remote> open(const Settings& settings, const AuditLog& audit,
+                                        const CancelToken& cancel);
 
     s3::Client& client() { return client_; }
     const S3Settings& settings() const { return settings_; }
 
     // Before anything is uploaded: a quick preflight, and the marker. Error(config) where the
     // bucket has no Object Lock or the prefix belongs to another instance; what the client
-    // throws.
+    // throws. Where pruning waits after a restart, a store whose clock agrees ends that.
     void prepare(AuditLog& audit);
     // Days that count: a longer setting only once it is acknowledged.
     int lock_days(const Catalog& catalog) const;
 
   private:
-    Remote(const Settings& settings, const CancelToken& cancel);
+    Remote(const Settings& settings, bool clock_acknowledged, const CancelToken& cancel);
+    void confirm_clock(AuditLog& audit);
     void check_marker(AuditLog& audit);
 
     S3Settings settings_;

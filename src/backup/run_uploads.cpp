@@ -45,7 +45,7 @@ void RunUploads::prepare() {
             // An upload job that still works holds it; then there is time until the dumps are done.
             constexpr int kPatience = 24 * 3600;
             lock_.emplace(acquire_upload_lock(store_.layout(), "backup run", kPatience, stop_));
-            remote_ = Remote::open(settings_, stop_);
+            remote_ = Remote::open(settings_, audit_, stop_);
             remote_->prepare(audit_);
             abort_forgotten(*remote_, audit_);
             terms_ = upload_terms(*remote_, audit_);

@@ -51,7 +51,7 @@ s3::CheckRow storage_class(const std::string& name) {
 
 std::vector<s3::CheckRow> check_s3(const Settings& settings, AuditLog& audit, s3::Depth depth,
                                    const CancelToken& cancel) {
-    const auto remote = Remote::open(settings, cancel);
+    const auto remote = Remote::open(settings, audit, cancel);
     if (!remote) {
         throw Error(ErrorCode::config, "no bucket is set", {},
                     "Set immbackup.s3_bucket (S3_BUCKET).");

@@ -262,7 +262,7 @@ UploadReport upload_pending(const Settings& settings, Store& store, AuditLog& au
                             const CancelToken& cancel, Progress& progress) {
     UploadReport report;
     audit.refresh();
-    const auto remote = Remote::open(settings, cancel);
+    const auto remote = Remote::open(settings, audit, cancel);
     if (!remote) {
         throw Error(ErrorCode::config, "nothing is uploaded: no bucket is set", {},
                     "Set immbackup.s3_bucket (S3_BUCKET).");
@@ -292,7 +292,7 @@ void set_legal_hold(const Settings& settings, AuditLog& audit, const std::string
         settings.s3.bucket.empty()) {
         return;
     }
-    const auto remote = Remote::open(settings, cancel);
+    const auto remote = Remote::open(settings, audit, cancel);
     for (const auto& object : objects_of(found->second)) {
         remote->client().put_legal_hold(object.key, object.version_id, on);
         const s3::LockReading reading = remote->client().read_lock(object.key, object.version_id);

@@ -282,8 +282,12 @@ void fold_clock(Catalog& catalog, const AuditRecord& record, const Json& body) {
     }
     const bool sampled = body.contains("monotonic_ms");
     const ClockSample sample{text(body, "boot_id"), number(body, "monotonic_ms"), *time};
-    if (sampled && record.event == event::kClockAcknowledged) {
+    const bool acknowledged = record.event == event::kClockAcknowledged;
+    if (sampled && (acknowledged || record.event == event::kClockConfirmed)) {
         catalog.clock.confirm(sample);
+        if (acknowledged) {
+            catalog.clock_acknowledged = record.time;
+        }
         return;
     }
     if (sampled) {

@@ -116,6 +116,7 @@ struct Catalog {
     std::uint64_t last_full_seq = 0;  // of the record of its end
 
     ClockState clock;
+    std::string clock_acknowledged;  // when an operator last said that it is right
     // Databases that are gone: nothing protects their last artifacts. Taken back by a new one.
     struct Retired {
         std::string time;

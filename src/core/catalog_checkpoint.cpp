@@ -205,6 +205,7 @@ void catalog_fields(Fields& each, State& catalog) {
     each(catalog.anchored_seq);
     each(catalog.anchored);
     each(catalog.lock_days);
+    each(catalog.clock_acknowledged);
 }
 
 template <class Fields, class State>

@@ -86,6 +86,14 @@ void ClockState::confirm(const ClockSample& sample) {
                0};
 }
 
+bool ClockState::waits_after_restart(const ClockSample& now) const {
+    ClockState at = *this;
+    at.observe(now, UINT64_MAX);
+    const auto newest = parse_time(at.fields_.newest);
+    return at.fields_.boot_seq != 0 && !far(at.fields_.jumped_ms) &&
+           (!newest || ms_between(now.wall, *newest) <= kTolerance);
+}
+
 ClockVerdict ClockState::judge(const ClockSample& now) const {
     ClockState at = *this;
     at.observe(now, UINT64_MAX);

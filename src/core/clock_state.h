@@ -38,6 +38,8 @@ class ClockState {
     // An operator, or a server whose clock is trusted, says that the clock is right.
     void confirm(const ClockSample& sample);
     ClockVerdict judge(const ClockSample& now) const;
+    // Is a restart all that speaks against the clock? Then a server that agrees may confirm it.
+    bool waits_after_restart(const ClockSample& now) const;
 
     // All of the state, for the catalog's checkpoint.
     struct Fields {

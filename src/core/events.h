@@ -46,6 +46,8 @@
 //   retention_changed  from, to {"hourly", "daily", "weekly"} days, effect: until acknowledged
 //   settings_acknowledged    actor, reason
 //   clock_acknowledged       actor, reason, boot_id, monotonic_ms: the clock is right
+//   clock_confirmed          server, difference_ms, boot_id, monotonic_ms: after a restart, by the
+//                      Date of a store whose certificate was checked
 //   restore_finished   artifact, target, host, port, rows, seconds, left_out [..]
 //   restore_failed     artifact, target, host, port, error
 //   notified           event, program, result ("ok" | "failed"), [problem], seconds
@@ -94,6 +96,7 @@ inline constexpr const char* kDatabaseRetired = "database_retired";
 inline constexpr const char* kRetentionChanged = "retention_changed";
 inline constexpr const char* kSettingsAcknowledged = "settings_acknowledged";
 inline constexpr const char* kClockAcknowledged = "clock_acknowledged";
+inline constexpr const char* kClockConfirmed = "clock_confirmed";
 inline constexpr const char* kRestoreFinished = "restore_finished";
 inline constexpr const char* kRestoreFailed = "restore_failed";
 inline constexpr const char* kNotified = "notified";

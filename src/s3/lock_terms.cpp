@@ -132,7 +132,8 @@ Time retain_until(Time ours, std::optional<Time> stores, int days, bool acknowle
                     fmt::format("no lock is asked for: the store's clock says {}, this server's {}",
                                 format_time(other), format_time(ours)),
                     "A lock until a wrong date in the future can be taken back by nobody.",
-                    "Set the clock that is wrong.");
+                    "Set the clock that is wrong. If ours is right: SELECT "
+                    "immbackup.acknowledge_clock('why'), which counts for a day.");
     }
     return std::chrono::ceil<std::chrono::seconds>(later) + std::chrono::days(days);
 }

@@ -44,7 +44,7 @@ KEY_ID=$AWS_ACCESS_KEY_ID
 unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
 client() { AWS_ACCESS_KEY_ID=$KEY_ID AWS_SECRET_ACCESS_KEY=$SECRET boto "$@"; }
 server_start "immbackup.min_free = 0" "immbackup.databases = 'shop'" "immbackup.globals = off" \
-    "immbackup.s3_bucket = 'locked'" "immbackup.s3_endpoint_url = '$S3_TEST_ENDPOINT'" "immbackup.s3_object_lock_days = 1" \
+    "immbackup.s3_bucket = 'locked'" "immbackup.s3_endpoint_url = '$S3_TEST_TLS_ENDPOINT'" "immbackup.s3_ca_file = '$S3_TEST_CA_FILE'" "immbackup.s3_object_lock_days = 1" \
     "immbackup.s3_retry_timeout = 2" "immbackup.s3_connect_timeout = 2"
 until_true 20 is_state ready
 q 'CREATE EXTENSION immbackup'
@@ -84,6 +84,20 @@ ok "another one has its own" s3 env "BACKUP_DIR=$WORK/second" BACKUP_MIN_FREE=0 
 ok "a hold" q "SELECT immbackup.hold('$A', 'case 1')"
 is "goes along into the bucket" "$(log 'select(.event == "legal_hold_changed") | .body.on')" true
 ok "release" q "SELECT immbackup.release('$A', 'done')"
+
+# ------------------------------------------------------------------------------------- after a restart
+if unshare -m true 2>/dev/null; then
+    echo 11111111-2222-3333-4444-555555555555 >"$WORK/boot_id"
+    chmod 0444 "$WORK/boot_id"
+    rebooted() { unshare -m bash -c 'mount --bind "$1" /proc/sys/kernel/random/boot_id && shift && exec runuser -u "$1" -- "${@:2}"' - "$WORK/boot_id" "$SERVER_USER" env "BACKUP_DIR=$B" S3_BUCKET=locked S3_OBJECT_LOCK_DAYS=1 "AWS_SHARED_CREDENTIALS_FILE=$AWS_SHARED_CREDENTIALS_FILE" AWS_CONFIG_FILE=/dev/null "$@"; }
+    is "after a restart nothing is pruned" "$(rebooted immbackup prune --dry-run --json | jq -r '.blocked | test("restarted")')" true
+    ok "a store without a certificate says nothing of the time" rebooted "S3_ENDPOINT_URL=$S3_TEST_ENDPOINT" immbackup upload
+    is "so it still waits" "$(rebooted immbackup prune --dry-run --json | jq -r '.blocked | test("restarted")')" true
+    ok "one with a certificate does" rebooted "S3_ENDPOINT_URL=$S3_TEST_TLS_ENDPOINT" "S3_CA_FILE=$S3_TEST_CA_FILE" immbackup upload
+    is "which is recorded" "$(events clock_confirmed)" 1
+    is "and it waits no longer" "$(rebooted immbackup prune --dry-run --json | jq -r .blocked)" null
+    ok "in the boot of the rest of this test" cli immbackup acknowledge --clock --reason test --directory "$B"
+fi
 
 # --------------------------------------------------------------------------------- the gateway is away
 "$CEPH" kill "$WORK/ceph"
