@@ -63,6 +63,33 @@ const std::vector<Values> kValues{
     {"min_keep", {"1", "1000"}, {"0", "-1", "1001", "x"}},
     {"pending_max_days", {"0", "36500"}, {"-1", "36501", "1d"}},
     {"anomaly_percent", {"0", "99"}, {"-1", "100", "50%"}},
+    {"s3_bucket",
+     {"", "abc", "my.bucket-1", std::string(63, 'a')},
+     {"ab", "My-Bucket", "a_b", "s3://abc", "abc/d", std::string(64, 'a')}},
+    {"s3_prefix",
+     {"", "backups", "a/b c", std::string(512, 'a')},
+     {"/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a\nb", std::string(513, 'a')}},
+    {"s3_object_lock_mode", {"COMPLIANCE", "governance"}, {"", "none", "off"}},
+    {"s3_object_lock_days", {"1", "36500"}, {"0", "-1", "36501", "1d"}},
+    {"s3_anchor_days", {"-1", "0", "365"}, {"-2", "x"}},
+    {"s3_region", {"", "eu-central-1"}, {"a\nb"}},
+    {"s3_endpoint_url",
+     {"", "https://s3.example", "http://127.0.0.1:9000"},
+     {"s3.example", "ftp://x", "https://key:secret@s3.example", "http://a\nb"}},
+    {"s3_addressing", {"auto", "PATH", "virtual"}, {"", "host"}},
+    {"s3_ca_file", {"", "/etc/ssl/own.pem"}, {"own.pem", "/a\nb"}},
+    {"s3_storage_class", {"", "STANDARD_IA"}, {"a\nb"}},
+    {"s3_kms_key_id", {"", "alias/backup"}, {"a\nb"}},
+    {"s3_required", {"on", "off"}, {"", "maybe"}},
+    {"s3_extend_locks", {"on", "off"}, {"", "maybe"}},
+    {"s3_prune", {"on", "off"}, {"", "maybe"}},
+    {"s3_concurrency", {"1", "64"}, {"0", "65", "x"}},
+    {"s3_max_parts", {"1", "10000"}, {"0", "10001"}},
+    {"s3_bandwidth_limit", {"0", "10000"}, {"-1", "1MB"}},
+    {"s3_connect_timeout", {"1", "10s"}, {"-1", "x"}},
+    {"s3_stall_timeout", {"1", "2min"}, {"-1", "x"}},
+    {"s3_retry_timeout", {"0", "10min"}, {"-1", "x"}},
+    {"s3_upload_timeout", {"0", "1h"}, {"-1", "x"}},
     {"min_free", {"0", "100", "100MB", "2 GB", "1TB"}, {"-1", "1kB", "x", "1d", "1.5GB"}},
 };
 
@@ -119,6 +146,16 @@ TEST(Settings, TheEnvironment) {
              {"BACKUP_LOCK_WAIT_TIMEOUT", "lock_wait_timeout"},
              {"BACKUP_NICE", "nice"},
              {"BACKUP_RETENTION_DAYS", "retention_days"},
+             {"S3_BUCKET", "s3_bucket"},
+             {"S3_PREFIX", "s3_prefix"},
+             {"S3_OBJECT_LOCK_MODE", "s3_object_lock_mode"},
+             {"S3_OBJECT_LOCK_DAYS", "s3_object_lock_days"},
+             {"S3_REGION", "s3_region"},
+             {"AWS_REGION", "s3_region"},
+             {"S3_ENDPOINT_URL", "s3_endpoint_url"},
+             {"S3_STORAGE_CLASS", "s3_storage_class"},
+             {"S3_KMS_KEY_ID", "s3_kms_key_id"},
+             {"S3_REQUIRED", "s3_required"},
              {"BACKUP_RETENTION_HOURLY_DAYS", "retention_hourly_days"}}) {
         const auto value = given(setting, {{variable, "v"}});
         ASSERT_TRUE(value) << variable;
@@ -127,6 +164,27 @@ TEST(Settings, TheEnvironment) {
         EXPECT_FALSE(given(setting, {{variable, ""}})) << "empty is unset: " << variable;
         EXPECT_FALSE(given(setting, {})) << variable;
     }
+}
+
+TEST(Settings, TheBucket) {
+    EXPECT_EQ(given("s3_region", {{"AWS_REGION", "a"}, {"S3_REGION", "b"}})->value, "b");
+    const S3Settings none = resolve_settings({}).s3;
+    EXPECT_EQ(none.bucket, "");
+    EXPECT_EQ(none.prefix, "backups");
+    EXPECT_EQ(none.object_lock_mode, "COMPLIANCE");
+    EXPECT_EQ(none.object_lock_days, 30);
+    EXPECT_EQ(none.anchor_days, 30) << "as long as the backups";
+    EXPECT_FALSE(none.required);
+    EXPECT_FALSE(none.prune);
+    const S3Settings some = resolve_settings({{"s3_object_lock_mode", "governance"},
+                                              {"s3_object_lock_days", "90"},
+                                              {"s3_anchor_days", "365"},
+                                              {"s3_addressing", "Path"}})
+                                .s3;
+    EXPECT_EQ(some.object_lock_mode, "GOVERNANCE");
+    EXPECT_EQ(some.object_lock_days, 90);
+    EXPECT_EQ(some.anchor_days, 365);
+    EXPECT_EQ(some.addressing, "path");
 }
 
 TEST(Settings, TimeZoneOfTheEnvironment) {
