@@ -71,7 +71,7 @@ const std::vector<Values> kValues{
      {"/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a\nb", std::string(513, 'a')}},
     {"s3_object_lock_mode", {"COMPLIANCE", "governance"}, {"", "none", "off"}},
     {"s3_object_lock_days", {"1", "36500"}, {"0", "-1", "36501", "1d"}},
-    {"s3_anchor_days", {"-1", "0", "365"}, {"-2", "x"}},
+    {"s3_anchor_days", {"-1", "1", "365"}, {"-2", "0", "x"}},
     {"s3_region", {"", "eu-central-1"}, {"a\nb"}},
     {"s3_endpoint_url",
      {"", "https://s3.example", "http://127.0.0.1:9000"},
