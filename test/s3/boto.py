@@ -10,8 +10,10 @@
   boto.py hide NAME KEY           a delete marker over it
   boto.py uploads NAME            how many are unfinished
   boto.py retention NAME KEY VERSION
+  boto.py policy NAME FILE PREFIX DAYS USER   grants the policy of the documentation to a user
 """
 import hashlib
+import json
 import os
 import sys
 
@@ -46,3 +48,10 @@ elif command == 'uploads':
 elif command == 'retention':
     found = s3.get_object_retention(Bucket=bucket, Key=rest[0], VersionId=rest[1])['Retention']
     print(found['Mode'], found['RetainUntilDate'].strftime('%Y-%m-%dT%H:%M:%S.000Z'))
+elif command == 'policy':
+    with open(rest[0]) as file:
+        text = file.read().replace('BUCKET', bucket).replace('PREFIX', rest[1]).replace('DAYS', rest[2])
+    policy = json.loads(text)
+    for statement in policy['Statement']:
+        statement['Principal'] = {'AWS': ['arn:aws:iam:::user/' + rest[3]]}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))

@@ -80,6 +80,25 @@ fails "the prefix belongs to one instance" 10 'belongs to another instance' \
     s3 env "BACKUP_DIR=$WORK/second" BACKUP_MIN_FREE=0 S3_REQUIRED=true immbackup backup --database shop --quiet
 ok "another one has its own" s3 env "BACKUP_DIR=$WORK/second" BACKUP_MIN_FREE=0 S3_PREFIX=second S3_REQUIRED=true immbackup backup --database shop --quiet
 
+# --------------------------------------------------------------------------- the policy of the documentation
+# Another user, who may do only what docs/s3-policy.json allows.
+printf '[default]\naws_access_key_id = WRITERACCESSKEY00001\naws_secret_access_key = writerSecretKey/000000000000000000000001x\n' >"$WORK/home/writer"
+[ "$(id -u)" != 0 ] || chown "$SERVER_USER" "$WORK/home/writer"
+chmod 0400 "$WORK/home/writer"
+ok "a user of the least rights" "$CEPH" admin "$WORK/ceph" user create --uid=writer --display-name=writer \
+    --access-key=WRITERACCESSKEY00001 --secret-key=writerSecretKey/000000000000000000000001x
+ok "a bucket of their own" client bucket least locked
+ok "by the policy of the documentation" client policy least "$ROOT/docs/s3-policy.json" policy 2 writer
+mkdir "$WORK/third"
+[ "$(id -u)" != 0 ] || chown "$SERVER_USER" "$WORK/third"
+least() { s3 env "AWS_SHARED_CREDENTIALS_FILE=$WORK/home/writer" "BACKUP_DIR=$WORK/third" BACKUP_MIN_FREE=0 S3_BUCKET=least S3_PREFIX=policy S3_REQUIRED=true "$@"; }
+ok "it suffices for a run that must be proven locked" least S3_OBJECT_LOCK_DAYS=1 immbackup backup --database shop --quiet
+least immbackup check --s3 --json >"$WORK/least.json"
+verdict() { jq -r --arg r "$1" '.. | objects | select(.check? == $r) | .verdict' "$WORK/least.json"; }
+is "no right to delete" "$(verdict 'right to delete versions')" no
+is "nor to change the bucket's lock" "$(verdict 'right to change the lock configuration')" no
+is "nothing but rights that are wanted" "$(jq '[.. | objects | select(.finding? == true)] | length' "$WORK/least.json")" 0
+
 # --------------------------------------------------------------------------------------------- holds
 ok "a hold" q "SELECT immbackup.hold('$A', 'case 1')"
 is "goes along into the bucket" "$(log 'select(.event == "legal_hold_changed") | .body.on')" true
