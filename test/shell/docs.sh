@@ -8,7 +8,10 @@ WORK=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-docs.XXXXXX")
 trap remove_work EXIT
 cd "$ROOT" || exit 1
 
-ok "docs/configuration.md has the table of settings" bash -c "sed -n '/^| setting/,\$p' docs/configuration.md | diff - <(immbackup settings --markdown)"
+mkdir "$WORK/copy" && cp -r docs scripts "$WORK/copy"
+"$WORK/copy/scripts/update-docs.sh" "$(command -v immbackup)"
+ok "docs/configuration.md has the table of settings" diff docs/configuration.md "$WORK/copy/docs/configuration.md"
+ok "docs/cli.md has the help texts" diff docs/cli.md "$WORK/copy/docs/cli.md"
 for command in $(immbackup --help | sed -n '/^Subcommands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
     ok "docs/cli.md describes $command" grep -q "^### immbackup $command" docs/cli.md
     ok "$command has examples or nothing to show" bash -c "immbackup $command --help | grep -qE 'Examples:' || [ $command = version ]"
