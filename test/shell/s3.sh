@@ -113,7 +113,7 @@ real_server() {  # NAME LARGE_HOW CONTENT
     is "a locked probe cannot be deleted" "$(json '."lock refuses deletion"')" "yes: 403 AccessDenied"
     is "having the right to delete is a finding" "$(json '."right to delete versions"' | cut -c1-4)" 'yes!'
     ok "preflight of a bucket without locks" bash -c "'$PROBE' --bucket plain --endpoint '$S3_TEST_ENDPOINT' preflight >'$WORK/out'"
-    is "is not usable" "$(json .usable)" "S3 cannot be used: versioning: no (never enabled)"
+    is "is not usable, for every reason" "$(json .usable)" "S3 cannot be used: versioning: no (never enabled); object lock: no (the bucket has no object lock)"
     run put in-plain "$WORK/small" --bucket plain --lock-seconds 60
     ok "an upload under lock is refused there" grep -q '400 InvalidRequest' "$WORK/err"
 
