@@ -19,6 +19,7 @@ rows=${1:-10000000} pairs=${2:-5}
 "$CEPH" start "$WORK/ceph" >/dev/null
 . "$WORK/ceph/env"
 unset AWS_PROFILE AWS_SESSION_TOKEN AWS_CA_BUNDLE
+export DB_HOST=$WORK "PATH=$PG_BIN:$PATH"
 export AWS_EC2_METADATA_DISABLED=true BACKUP_MIN_FREE=0 BACKUP_GLOBALS=off S3_OBJECT_LOCK_DAYS=1 S3_RETRY_TIMEOUT=1
 boto() { HOME=$WORK /usr/bin/python3 test/s3/boto.py "$@"; }
 boto bucket locked locked
