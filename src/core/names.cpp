@@ -62,12 +62,15 @@ std::optional<std::string> percent_decode(std::string_view text) {
     return out;
 }
 
+std::string subject_token(std::string_view database) {
+    return database == kGlobalsStem ? std::string(kDatabaseNamedGlobals) : percent_encode(database);
+}
+
 std::string database_stem(std::string_view run_id, std::string_view database, bool sole) {
     std::string stem(run_id);
     if (!sole) {
         stem += '.';
-        stem += database == kGlobalsStem ? std::string(kDatabaseNamedGlobals)
-                                         : percent_encode(database);
+        stem += subject_token(database);
     }
     return stem;
 }

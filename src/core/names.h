@@ -21,6 +21,8 @@ std::string percent_encode(std::string_view name);
 // Inverse; nothing where the text is not what percent_encode writes (or "%67lobals").
 std::optional<std::string> percent_decode(std::string_view text);
 
+// A database as it stands in a stem; never "globals".
+std::string subject_token(std::string_view database);
 // Stem of an artifact. `sole` says that the run's setting names exactly this one database.
 std::string database_stem(std::string_view run_id, std::string_view database, bool sole);
 std::string globals_stem(std::string_view run_id);

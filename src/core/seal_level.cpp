@@ -10,12 +10,17 @@ std::string_view seal_level_name(SealLevel level) {
             return "readonly";
         case SealLevel::immutable:
             return "immutable";
+        case SealLevel::vault_dac:
+            return "vault-dac";
+        case SealLevel::vault:
+            return "vault";
     }
     return "none";
 }
 
 std::optional<SealLevel> seal_level_from_name(std::string_view name) {
-    for (const SealLevel level : {SealLevel::none, SealLevel::readonly, SealLevel::immutable}) {
+    for (const SealLevel level : {SealLevel::none, SealLevel::readonly, SealLevel::immutable,
+                                  SealLevel::vault_dac, SealLevel::vault}) {
         if (seal_level_name(level) == name) {
             return level;
         }

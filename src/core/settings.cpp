@@ -230,8 +230,8 @@ std::optional<std::string> string_problem(const SettingDefinition& d, std::strin
     if (name == "timezone") {
         return timezone_problem(value);
     }
-    if (name == "directory" || name == "password_file") {
-        return path_problem(value, name == "password_file");
+    if (name == "directory" || name == "password_file" || name == "vault_helper") {
+        return path_problem(value, name != "directory");
     }
     if (name == "port") {
         return port_problem(value);
@@ -395,6 +395,8 @@ Settings resolve_settings(const SettingTexts& texts) {
     out.run_on = lower(values.text("run_on"));
     out.on_event = *split_arguments(values.text("on_event"));
     out.directory = values.text("directory");
+    out.vault_helper = values.text("vault_helper");
+    out.require_seal = *seal_level_from_name(lower(values.text("require_seal")));
     out.host = values.text("host");
     out.port = values.text("port");
     out.username = values.text("username");

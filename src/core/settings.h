@@ -13,6 +13,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/seal_level.h"
+
 namespace immbackup {
 
 enum class SettingType { string, integer, boolean, enumeration };
@@ -103,6 +105,8 @@ struct Settings {
     std::string run_on;                 // "primary", "standby" or "any"
     std::vector<std::string> on_event;  // program and its arguments; empty: none
     std::string directory;
+    std::string vault_helper;  // program or socket; empty: the plain store
+    SealLevel require_seal = SealLevel::readonly;
     std::string host;      // empty: this server's own socket (the scheduler fills it in)
     std::string port;      // empty: this server's own port
     std::string username;  // empty: libpq's default

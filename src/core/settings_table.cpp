@@ -66,6 +66,14 @@ constexpr std::array kDefinitions{
     path_setting("directory", "/backups", "BACKUP_DIR", postmaster, "Where backups are stored.",
                  "An absolute path; it must exist and belong to the OS user that runs PostgreSQL. "
                  "Changing it needs a restart."),
+    path_setting("vault_helper", "", "BACKUP_VAULT_HELPER", sighup,
+                 "Helper that keeps the backup directory as a vault.",
+                 "An absolute path: of the program immbackup-vault, or of the socket of its "
+                 "service. Empty: backups belong to the OS user that runs PostgreSQL."),
+    SettingDefinition{"require_seal", enumeration, "readonly", 0, 0, "",
+                      "readonly,immutable,vault-dac,vault", "BACKUP_REQUIRE_SEAL", sighup, false,
+                      "The weakest seal that a run may end with.",
+                      "A run that would end below it fails, before anything is dumped."},
     text_setting("host", "", "DB_HOST", "Host of the server to back up.",
                  "A host name, an address, or the directory of a socket. Empty means this server, "
                  "by its own socket."),

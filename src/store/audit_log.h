@@ -1,4 +1,4 @@
-// backup_audit.jsonl: the file, its lock, its append-only flag and its reserve.
+// backup_audit.jsonl, whoever keeps it (audit_writer.h), and the catalog that follows from it.
 #pragma once
 
 #include <functional>
@@ -9,17 +9,23 @@
 
 #include "core/audit_record.h"
 #include "core/catalog.h"
-#include "io/fd.h"
 #include "store/layout.h"
 
 namespace immbackup {
 
+class AuditWriter;
+
 class AuditLog {
   public:
-    // Opens, creates where missing (mode 0600, append-only flag where possible; the first record is
-    // `instance_created`), brings the catalog up to date from checkpoint and tail. Records a torn
-    // last line as `log_torn`. Error(audit) where the log cannot be read or written.
+    // The plain store's log. Opens, creates where missing (mode 0600, append-only flag where
+    // possible; the first record is `instance_created`), brings the catalog up to date from
+    // checkpoint and tail. Records a torn last line as `log_torn`. Error(audit) where the log
+    // cannot be read or written.
     AuditLog(Layout layout, std::string origin);
+    // Of any store: Store::open_audit().
+    AuditLog(Layout layout, std::unique_ptr<AuditWriter> writer);
+    AuditLog(AuditLog&&) noexcept;
+    ~AuditLog();
 
     // Appends one record (from any thread) under the file lock with one write and fdatasync, after
     // folding what others appended meanwhile. Returns it with seq and hash. Error(audit) (or
@@ -33,26 +39,14 @@ class AuditLog {
         return std::unique_lock(*mutex_);
     }
     void refresh();
-    // Writes logs/catalog.idx (temporary file, rename); failure to do so is not an error.
+    // Writes catalog.idx (temporary file, rename); failure to do so is not an error.
     void save_checkpoint();
-    bool append_only() const { return append_only_; }
+    bool append_only() const;
     const Layout& layout() const { return layout_; }
 
   private:
-    struct Tail;
-    void create();
-    void fold_tail();
-    void end_line(const AuditRecord& record, std::uint64_t size);
-    void explain_torn(const Tail& tail);
-    AuditRecord write_record(const char* event, const std::string& body, std::uint64_t at,
-                             bool after_newline);
-    AuditRecord write_record(const char* event, const std::string& body);
-    void write_line(std::string_view line) const;
-    void keep_reserve() const;
     Layout layout_;
-    std::string origin_;
-    Fd fd_;
-    bool append_only_ = false;
+    std::unique_ptr<AuditWriter> writer_;
     Catalog catalog_;
     // flock() does not keep threads that share the descriptor apart.
     std::unique_ptr<std::mutex> mutex_ = std::make_unique<std::mutex>();

@@ -152,10 +152,7 @@ Catalog load_checkpoint(const Layout& layout, const Fd& log) {
     return {};
 }
 
-namespace {
-
-// Folds the whole lines from catalog.offset to the end of the log.
-void fold_from(Catalog& catalog, const Fd& log, const Layout& layout, const Interrupt& interrupt) {
+void fold_log(Catalog& catalog, const Fd& log, const Layout& layout, const Interrupt& interrupt) {
     const std::uint64_t size = file_size(log, layout.audit_log());
     LineReader reader(log, layout.audit_log(), catalog.offset, size, interrupt);
     LineReader::Line line;
@@ -164,15 +161,13 @@ void fold_from(Catalog& catalog, const Fd& log, const Layout& layout, const Inte
     }
 }
 
-}  // namespace
-
 Catalog read_catalog(const Layout& layout, const Interrupt& interrupt) {
     const Fd log = open_log(layout);
     if (!log) {
         return {};
     }
     Catalog catalog = load_checkpoint(layout, log);
-    fold_from(catalog, log, layout, interrupt);
+    fold_log(catalog, log, layout, interrupt);
     return catalog;
 }
 

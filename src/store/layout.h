@@ -1,8 +1,11 @@
-// Names of the files below the backup directory (docs/formats.md).
+// Names of the files below the backup directory (docs/formats.md). There are two shapes: the plain
+// store's, where all belongs to the OS user that runs PostgreSQL, and the vault's (docs/vault.md),
+// where that user may write to work/ alone.
 #pragma once
 
 #include <filesystem>
 #include <string_view>
+#include <vector>
 
 #include "core/names.h"
 
@@ -10,15 +13,20 @@ namespace immbackup {
 
 struct Layout {
     std::filesystem::path root;
+    bool vault = false;
 
     std::filesystem::path active() const { return root / "active"; }
-    std::filesystem::path incoming() const { return root / "incoming"; }
     std::filesystem::path logs() const { return root / "logs"; }
-    std::filesystem::path lock_file() const { return root / "immbackup.lock"; }
-    // Held by the one process that uploads, beside whoever holds the other one.
-    std::filesystem::path upload_lock_file() const { return root / "immbackup-upload.lock"; }
     std::filesystem::path audit_log() const { return logs() / "backup_audit.jsonl"; }
-    std::filesystem::path checkpoint() const { return logs() / "catalog.idx"; }
+
+    // What jobs write beside artifacts and log.
+    std::filesystem::path work() const { return vault ? root / "work" : root; }
+    std::filesystem::path incoming() const { return work() / "incoming"; }
+    std::filesystem::path lock_file() const { return work() / "immbackup.lock"; }
+    // Held by the one process that uploads, beside whoever holds the other one.
+    std::filesystem::path upload_lock_file() const { return work() / "immbackup-upload.lock"; }
+    std::filesystem::path checkpoint() const { return (vault ? work() : logs()) / "catalog.idx"; }
+
     std::filesystem::path artifact(std::string_view stem) const {
         return active() / artifact_file(stem);
     }
@@ -28,6 +36,16 @@ struct Layout {
     std::filesystem::path manifest(std::string_view stem) const {
         return active() / manifest_file(stem);
     }
+
+    // Of a vault: the plain store that was here before it, whose artifacts are imported.
+    Layout plain() const { return {root / "plain"}; }
+    // Where artifacts may be; the first that has one counts.
+    std::vector<std::filesystem::path> artifact_folders() const;
 };
+
+// Which shape the directory has, by two lstat(2) and without reading anything: it is a vault where
+// work/ is there and active/ belongs to another user than work/. Never throws; what is not there is
+// plain.
+Layout find_layout(const std::filesystem::path& root);
 
 }  // namespace immbackup

@@ -49,6 +49,9 @@ class LineReader {
     std::size_t filled_ = 0;
 };
 
+// Folds the whole lines from catalog.offset to the end of the log.
+void fold_log(Catalog& catalog, const Fd& log, const Layout& layout,
+              const Interrupt& interrupt = {});
 // The log opened for reading; an empty Fd where there is none.
 Fd open_log(const Layout& layout);
 // The checkpoint where it fits the log, otherwise an empty catalog.
