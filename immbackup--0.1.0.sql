@@ -81,6 +81,18 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION immbackup.prune(pg_catalog.bool) IS
 'what pruning would do with each artifact and why; with dry_run => false it does it: action is prune, keep or extend, then pruned or failed';
 
+CREATE FUNCTION immbackup.import(
+    OUT artifact pg_catalog.text,
+    OUT database pg_catalog.text,
+    OUT size pg_catalog.int8,
+    OUT seal pg_catalog.text,
+    OUT retain_until pg_catalog.timestamptz)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'immbackup_import'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION immbackup.import() IS
+'moves the artifacts of the plain store into the vault, verified and sealed; a row for each that was moved';
+
 CREATE FUNCTION immbackup.upload_pending(
     OUT artifact pg_catalog.text,
     OUT state pg_catalog.text,
@@ -230,6 +242,9 @@ CREATE FUNCTION immbackup.status(
     OUT artifacts pg_catalog.int8,
     OUT bytes pg_catalog.int8,
     OUT seal pg_catalog.text,
+    OUT vault pg_catalog.text,
+    OUT vault_problem pg_catalog.text,
+    OUT outside_vault pg_catalog.int8,
     OUT missing pg_catalog.int8,
     OUT corrupt pg_catalog.int8,
     OUT anomalies pg_catalog.int8,
@@ -402,6 +417,9 @@ SELECT s.worker_state,
        s.artifacts,
        s.bytes,
        s.seal,
+       s.vault,
+       s.vault_problem,
+       s.outside_vault,
        s.missing,
        s.corrupt,
        s.anomalies,
@@ -471,6 +489,9 @@ COMMENT ON COLUMN immbackup.artifacts.anomaly IS 'how it falls short of the acce
 COMMENT ON COLUMN immbackup.artifacts.hold IS 'the reason of the hold it is under';
 COMMENT ON COLUMN immbackup.artifacts.upload IS 'pending, locked (read back from the store), unproven, unlocked, failed; null: it is not uploaded';
 COMMENT ON COLUMN immbackup.artifacts.locked_until IS 'the earliest of its objects, as read back from the store';
+COMMENT ON COLUMN immbackup.status.vault IS 'the seal that the vault gives, as a job last found it: vault, vault-dac or none; null where there is no vault';
+COMMENT ON COLUMN immbackup.status.vault_problem IS 'why it is not vault, or why the vault removes nothing';
+COMMENT ON COLUMN immbackup.status.outside_vault IS 'artifacts that are not in the vault (yet): immbackup.import() moves them';
 COMMENT ON COLUMN immbackup.status.uploads_not_locked IS 'artifacts in the bucket without a proven lock, or given up';
 COMMENT ON COLUMN immbackup.status.anchored_seq IS 'audit records up to this one are stored as locked objects';
 COMMENT ON COLUMN immbackup.retention.locked_until IS 'in the bucket, as read back';

@@ -14,6 +14,9 @@ namespace immbackup {
 namespace {
 
 constexpr std::size_t kMaxReason = 2000;
+// As much as the vault takes.
+constexpr std::size_t kMaxVaultActor = 250;
+constexpr std::size_t kMaxVaultReason = 1000;
 
 struct Kind {
     const char* name;
@@ -83,28 +86,93 @@ void check_database(const Catalog& catalog, const std::string& database) {
 
 }  // namespace
 
-void record_act(AuditLog& audit, const Act& act) {
+namespace {
+
+void check_reason(const Act& act) {
+    if (act.reason.find_first_not_of(" \t\r\n") == std::string::npos) {
+        throw Error(ErrorCode::usage, "a reason is needed", "It goes into the audit log.");
+    }
+}
+
+const Kind& kind_of(const Act& act) {
     const auto kind = std::find_if(kKinds.begin(), kKinds.end(),
                                    [&](const Kind& known) { return act.kind == known.name; });
     if (kind == kKinds.end()) {
         throw Error(ErrorCode::usage,
                     fmt::format("\"{}\" is nothing that can be recorded", act.kind));
     }
-    if (act.reason.find_first_not_of(" \t\r\n") == std::string::npos) {
-        throw Error(ErrorCode::usage, "a reason is needed", "It goes into the audit log.");
-    }
-    audit.refresh();
-    const std::string_view subject = kind->subject == nullptr ? "" : kind->subject;
+    return *kind;
+}
+
+void check_subject(const Catalog& catalog, const Kind& kind, const Act& act) {
+    const std::string_view subject = kind.subject == nullptr ? "" : kind.subject;
     if (subject == "artifact") {
-        check_artifact(audit.catalog(), act);
+        check_artifact(catalog, act);
     } else if (subject == "database") {
-        check_database(audit.catalog(), act.subject);
-    } else if (act.kind == "acknowledge_settings" && audit.catalog().unacknowledged.empty()) {
+        check_database(catalog, act.subject);
+    } else if (act.kind == "acknowledge_settings" && catalog.unacknowledged.empty()) {
         throw Error(ErrorCode::not_found, "there is no change of settings to acknowledge");
     }
+}
+
+// What only an operator may say cannot be said as the OS user of the server, whom it protects from.
+Error for_operators(const Error& error, const Act& act) {
+    const std::string command = act.kind == "release" ? "immbackup release " + act.subject
+                                                      : "immbackup acknowledge --clock";
+    return {error.code(),
+            fmt::format("the vault does not take this from the OS user of the server: {}",
+                        error.message()),
+            "A SQL superuser can act as that user; whoever may lift a hold or accept a clock must "
+            "be somebody else.",
+            fmt::format("As root, or as a member of the vault's operator_group, run: {} "
+                        "--reason '...'",
+                        command)};
+}
+
+}  // namespace
+
+bool tell_vault(Store& store, const Act& act) {
+    Keeper* keeper = store.keeper();
+    if (keeper == nullptr) {
+        return false;
+    }
+    check_reason(act);
+    const std::string actor = bounded_text(act.actor, kMaxVaultActor);
+    const std::string reason = bounded_text(act.reason, kMaxVaultReason);
+    try {
+        if (act.kind == "hold") {
+            keeper->hold(act.subject, actor, reason);
+        } else if (act.kind == "release") {
+            keeper->release(act.subject, actor, reason);
+        } else if (act.kind == "acknowledge_clock") {
+            keeper->accept_clock(actor, reason);
+        } else {
+            return false;
+        }
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::permission || act.kind == "hold") {
+            throw;
+        }
+        throw for_operators(error, act);
+    }
+    return true;
+}
+
+void record_act(Store& store, AuditLog& audit, const Act& act) {
+    const Kind& kind = kind_of(act);
+    check_reason(act);
+    audit.refresh();
+    check_subject(audit.catalog(), kind, act);
+    const bool of_vault = act.kind == "acknowledge_clock" ||
+                          (store.keeper() != nullptr && store.keeper()->has(act.subject));
+    if (of_vault && tell_vault(store, act)) {
+        audit.refresh();
+        audit.save_checkpoint();
+        return;
+    }
     Body body = Body::object();
-    if (kind->subject != nullptr) {
-        body[kind->subject] = act.subject;
+    if (kind.subject != nullptr) {
+        body[kind.subject] = act.subject;
     }
     body["actor"] = bounded_text(act.actor, 1000);
     body["reason"] = bounded_text(act.reason, kMaxReason);
@@ -112,7 +180,7 @@ void record_act(AuditLog& audit, const Act& act) {
         body["boot_id"] = boot_id();
         body["monotonic_ms"] = monotonic_ms();
     }
-    audit.append(kind->event, body_text(body));
+    audit.append(kind.event, body_text(body));
     // A prune that recorded its intention before our record goes on.
     if (act.kind == "hold" && audit.catalog().artifacts.at(act.subject).intended) {
         throw Error(ErrorCode::busy, fmt::format("artifact \"{}\" is being removed", act.subject),

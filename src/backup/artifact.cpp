@@ -72,7 +72,23 @@ ByteSink spending_sink(StagedArtifact& staged, const Settings& settings, RunUplo
     };
 }
 
-void describe_retention(Manifest& manifest, const ArtifactContext& context, const DumpItem& item) {
+// How long it is going to be kept: of the tiers that it may get, depending on what will be in it,
+// the shorter one. A store that seals with a date lengthens it where it was the other.
+Staging staging_of(const ArtifactContext& context, const DumpItem& item, const std::string& stem) {
+    const auto still = context.audit.hold_still();
+    const Catalog& catalog = context.audit.catalog();
+    const Subject subject(item.database, item.globals);
+    const RetentionDays days = effective_days(context.settings);
+    const auto days_if = [&](bool anomalous) {
+        return days.of(choose_tier(catalog, subject, now(), context.settings.timezone, anomalous));
+    };
+    return {stem, item.globals ? std::string(kGlobalsStem) : subject_token(item.database),
+            std::min(days_if(false), days_if(true)), &context.cancel};
+}
+
+// `promised`: StagedArtifact::promised().
+void describe_retention(Manifest& manifest, const ArtifactContext& context, const DumpItem& item,
+                        std::optional<Time> promised) {
     const Catalog& catalog = context.audit.catalog();
     const Subject subject(item.database, item.globals);
     manifest.anomaly = find_anomaly(baseline_of(catalog, subject), manifest.sql_size, manifest.rows,
@@ -82,12 +98,17 @@ void describe_retention(Manifest& manifest, const ArtifactContext& context, cons
                                 context.settings.timezone, !manifest.anomaly.empty());
     manifest.retain_until =
         manifest.snapshot_before + effective_days(context.settings).of(manifest.tier);
+    if (promised) {
+        manifest.retain_until = std::max(manifest.retain_until, *promised);
+    }
 }
 
 void describe_run(Manifest& manifest, const ArtifactContext& context) {
     manifest.run = context.run;
     manifest.server = context.discovery.server;
-    manifest.seal = seal_level_name(context.store.seal_level());
+    const SealLevel level = context.store.seal_level();
+    check_seal(level, context.settings.require_seal, context.store.seal_reason());
+    manifest.seal = seal_level_name(level);
     manifest.audit_seq = context.audit.catalog().head_seq;
     manifest.audit_hash = context.audit.catalog().head_hash;
     manifest.instance = context.audit.catalog().instance;
@@ -126,7 +147,7 @@ Manifest make_artifact(const ArtifactContext& context, const DumpItem& item,
     check_space(item, estimate, space_of(directory).available, context.settings.min_free,
                 directory);
 
-    auto staged = context.store.stage(manifest.artifact);
+    auto staged = context.store.stage(staging_of(context, item, manifest.artifact));
     context.uploads.begin(*staged, manifest.artifact);
     progress.bytes_total = estimate.sql_bytes;
     enter(context, progress, "dumping");
@@ -147,7 +168,7 @@ Manifest make_artifact(const ArtifactContext& context, const DumpItem& item,
     describe_dump(manifest, job, outcome);
     {
         const auto still = context.audit.hold_still();
-        describe_retention(manifest, context, item);
+        describe_retention(manifest, context, item, staged->promised());
         describe_run(manifest, context);
     }
     context.store.publish(std::move(staged), manifest);

@@ -67,6 +67,18 @@ std::vector<DumpItem> plan_run(const Settings& settings, const std::vector<std::
     return items;
 }
 
+void check_seal(SealLevel reached, SealLevel required, const std::string& reason) {
+    if (reached < required) {
+        throw Error(ErrorCode::permission,
+                    fmt::format("backups can be sealed as \"{}\" only, and must be as \"{}\" "
+                                "(immbackup.require_seal)",
+                                seal_level_name(reached), seal_level_name(required)),
+                    reason,
+                    "Restore what the stronger seal needs, or accept the weaker one in "
+                    "immbackup.require_seal (BACKUP_REQUIRE_SEAL). See docs/vault.md.");
+    }
+}
+
 SizeEstimate estimate_size(const Catalog& catalog, const DumpItem& item,
                            std::uint64_t database_size) {
     const ArtifactEntry* last = nullptr;

@@ -28,6 +28,10 @@ bool wants_globals(const Settings& settings, const std::vector<std::string>& ask
 std::vector<DumpItem> plan_run(const Settings& settings, const std::vector<std::string>& asked,
                                const std::vector<std::string>& existing);
 
+// Error(permission) where the seal that a run can reach is weaker than it must be. `reason`: why it
+// is no more, a sentence.
+void check_seal(SealLevel reached, SealLevel required, const std::string& reason);
+
 // Bytes that the artifact will probably take, and why that is thought.
 struct SizeEstimate {
     std::uint64_t bytes = 0;      // compressed

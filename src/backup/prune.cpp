@@ -28,7 +28,13 @@ class Prune {
     void extend(const PrunePlan& plan);
     // One that cannot be dealt with is told, and does not keep the others from going.
     void attempt(const std::string& stem, const std::function<void()>& act);
+    bool in_vault(const std::string& stem) const {
+        return store_.keeper() != nullptr && store_.keeper()->has(stem);
+    }
+    bool extend_in_vault(const PruneRow& row);
     void remove(const ArtifactEntry& entry, const std::string& reason);
+    void purge(const std::string& stem, const std::string& reason);
+    void refused(const std::string& stem, const std::string& reason);
     void removed(const std::string& stem, const std::string& reason);
     void withdraw(const std::string& stem, const std::string& reason);
     void tell_blocked(const PrunePlan& plan);
@@ -72,7 +78,10 @@ void Prune::finish_begun() {
         }
     }
     for (const auto& stem : begun) {
-        attempt(stem, [&] { removed(stem, "Its removal had been begun."); });
+        attempt(stem, [&] {
+            const std::string reason = "Its removal had been begun.";
+            in_vault(stem) ? purge(stem, reason) : removed(stem, reason);
+        });
     }
 }
 
@@ -100,7 +109,7 @@ void Prune::extend(const PrunePlan& plan) {
         }
     };
     for (const PruneRow& row : plan.rows) {
-        if (row.action == PruneAction::extend) {
+        if (row.action == PruneAction::extend && extend_in_vault(row)) {
             artifacts[row.entry->artifact] = format_time(row.kept_until);
             if (artifacts.size() == kExtendedPerRecord) {
                 write();
@@ -110,8 +119,36 @@ void Prune::extend(const PrunePlan& plan) {
     write();
 }
 
+// Whether a record of ours is to say it: the vault says itself what it has done. Its own date may
+// be bounded; one that it does not set now it is asked for again.
+bool Prune::extend_in_vault(const PruneRow& row) {
+    const std::string& stem = row.entry->artifact;
+    if (!in_vault(stem)) {
+        return true;
+    }
+    try {
+        if (store_.keeper()->extend(stem, row.kept_until) >= row.kept_until) {
+            ++report_.extended;
+            return false;
+        }
+        return true;
+    } catch (const Error& error) {
+        if (error.code() == ErrorCode::audit || error.code() == ErrorCode::no_space) {
+            throw;
+        }
+        progress_.warning(
+            fmt::format("artifact {} is kept until {}, but the vault did not take that date: {}",
+                        stem, format_time(row.kept_until), error.message()));
+        return false;
+    }
+}
+
 void Prune::remove(const ArtifactEntry& entry, const std::string& reason) {
     const std::string stem = entry.artifact;
+    if (in_vault(stem)) {
+        purge(stem, reason);
+        return;
+    }
     if (!entry.intended) {
         audit_.append(event::kPruneIntended, body_text({{"artifact", stem}, {"reason", reason}}));
     }
@@ -123,8 +160,37 @@ void Prune::remove(const ArtifactEntry& entry, const std::string& reason) {
     removed(stem, reason);
 }
 
+// The vault decides, and records what it did.
+void Prune::purge(const std::string& stem, const std::string& reason) {
+    try {
+        const std::uint64_t bytes = store_.remove(stem, reason);
+        report_.pruned.push_back({stem, bytes, reason});
+        audit_.refresh();
+    } catch (const Error& error) {
+        if (error.code() == ErrorCode::permission) {
+            refused(stem, error.message());
+        } else if (error.code() == ErrorCode::not_found && !store_.has_manifest(stem)) {
+            // Nothing of it is there: what is missing is that the log says so.
+            audit_.append(event::kArtifactPruned,
+                          body_text({{"artifact", stem}, {"bytes", 0}, {"reason", reason}}));
+            report_.pruned.push_back({stem, 0, reason});
+        } else {
+            throw;
+        }
+    }
+}
+
+// Recorded once for a reason.
+void Prune::refused(const std::string& stem, const std::string& reason) {
+    report_.refused.push_back({stem, reason});
+    const Body body{{"artifact", stem}, {"reason", bounded_text(reason, 2000)}};
+    if (audit_.catalog().artifacts.at(stem).refused != body["reason"].get<std::string>()) {
+        audit_.append(event::kPruneRefused, body_text(body));
+    }
+}
+
 void Prune::removed(const std::string& stem, const std::string& reason) {
-    const std::uint64_t bytes = store_.remove(stem);
+    const std::uint64_t bytes = store_.remove(stem, reason);
     audit_.append(event::kArtifactPruned,
                   body_text({{"artifact", stem}, {"bytes", bytes}, {"reason", reason}}));
     report_.pruned.push_back({stem, bytes, reason});

@@ -23,8 +23,13 @@ struct PruneReport {
     };
     std::vector<Pruned> pruned;
     std::vector<std::string> failed;  // could not be removed; the next prune tries again
-    std::uint64_t extended = 0;       // artifacts that a longer setting keeps longer
-    std::string blocked;              // why nothing may be removed, or empty
+    struct Refused {
+        std::string artifact;
+        std::string reason;
+    };
+    std::vector<Refused> refused;  // the vault keeps it; the next prune asks again
+    std::uint64_t extended = 0;    // artifacts that a longer setting keeps longer
+    std::string blocked;           // why nothing may be removed, or empty
 };
 
 // The caller holds the directory lock. Throws where a record cannot be written, and on

@@ -16,7 +16,9 @@
 #include "backup/prune.h"
 #include "backup/records.h"
 #include "backup/recover.h"
+#include "backup/vault_check.h"
 #include "core/events.h"
+#include "core/health.h"
 #include "core/names.h"
 #include "io/clock.h"
 #include "io/time_limit.h"
@@ -64,6 +66,7 @@ class Run {
     void warn(std::string text);
     void record_request();
     void begin();
+    void check_level();
     void dump_all();
     void dump_items(const ArtifactContext& context);
     void dump_item(const ArtifactContext& context, std::size_t index);
@@ -166,6 +169,22 @@ void Run::begin() {
     }
 }
 
+// The seal is tried before there is something to seal. That it became weaker is told, also where
+// that is allowed.
+void Run::check_level() {
+    record_vault(store_, audit_);
+    const SealLevel level = store_.seal_level();
+    check_seal(level, request_.settings.require_seal, store_.seal_reason());
+    const std::string before = standing(audit_.catalog()).newest_seal;
+    if (level < seal_level_from_name(before).value_or(level)) {
+        std::string text =
+            fmt::format("backups are now sealed as \"{}\", the last one was as \"{}\". {}",
+                        seal_level_name(level), before, store_.seal_reason());
+        progress_.alarm(event::kAlarmSealWeakened, text);
+        result_.warnings.push_back(std::move(text));
+    }
+}
+
 // Whatever is wrong for all of them fails the run here, before the first dump.
 void Run::dump_all() {
     ProgressState state;
@@ -173,6 +192,7 @@ void Run::dump_all() {
     progress_.update(state);
     cancel_.check();
     const Settings& settings = request_.settings;
+    check_level();
     uploads_.prepare();
     const auto target = ConnectionTarget::from_settings(settings);
     const DumpProgram pg_dump = find_program(request_.bindir, "pg_dump", cancel_);
@@ -190,7 +210,6 @@ void Run::dump_all() {
                 "may not read them");
         }
     }
-    static_cast<void>(store_.seal_level());  // tried before there is something to seal
     dump_items({result_.run, settings, settings.databases.size() == 1 && request_.databases.empty(),
                 target, discovery, pg_dump, pg_dumpall ? &*pg_dumpall : nullptr, store_, audit_,
                 cancel_, progress_, uploads_});

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "backup/run.h"
+#include "backup/vault_check.h"
 #include "cli/commands.h"
 #include "cli/s3_options.h"
 #include "core/error.h"
@@ -21,13 +22,12 @@ int backup(Context& context, const std::vector<std::string>& databases) {
     }
     forbid_core_files();
     add_niceness(settings.nice);
-    const auto store = open_local_store(settings.directory);
+    const auto store = open_store(settings);
     const auto lock = DirectoryLock::acquire(store->layout().lock_file(), "immbackup backup", 0);
-    AuditLog audit(store->layout(), "cli");
+    AuditLog audit = store->open_audit("cli");
     const auto progress = context.make_progress();
-    if (store->seal_level() == SealLevel::readonly) {
-        progress->warning(
-            "artifacts are sealed by mode 0400 only: this process may not set the immutable flag");
+    if (const auto weak = weak_seal(*store)) {
+        progress->warning(*weak);
     }
     const RunResult result = run_backup({settings, context.bindir, "cli", os_user(), databases},
                                         *store, audit, cancel, *progress);
@@ -70,10 +70,10 @@ void register_backup(CLI::App& app, Context& context) {
     add_connection_options(*command, context);
     add_setting_options(
         *command, context,
-        {"databases", "compression", "dump_globals", "pg_dump_options", "run_timeout",
-         "stall_timeout", "lock_wait_timeout", "nice", "timezone", "retention_days",
-         "retention_hourly_days", "retention_daily_days", "retention_weekly_days", "min_keep",
-         "pending_max_days", "anomaly_percent", "min_free"});
+        {"vault_helper", "require_seal", "databases", "compression", "dump_globals",
+         "pg_dump_options", "run_timeout", "stall_timeout", "lock_wait_timeout", "nice", "timezone",
+         "retention_days", "retention_hourly_days", "retention_daily_days", "retention_weekly_days",
+         "min_keep", "pending_max_days", "anomaly_percent", "min_free"});
     add_s3_options(*command, context);
     add_json_option(*command, context);
     add_quiet_option(*command, context);

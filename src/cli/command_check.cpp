@@ -5,12 +5,12 @@
 #include <charconv>
 
 #include "backup/s3_check.h"
+#include "backup/vault_check.h"
 #include "cli/commands.h"
 #include "cli/retention_settings.h"
 #include "cli/s3_options.h"
 #include "cli/table.h"
 #include "core/health.h"
-#include "core/names.h"
 #include "io/clock.h"
 
 namespace immbackup {
@@ -21,6 +21,7 @@ struct CheckOptions {
     std::string max_age;
     bool s3 = false;
     bool probe = false;
+    bool vault = false;
 };
 
 // "90", "90s", "45min", "26h", "2d"; nothing for anything else.
@@ -53,17 +54,9 @@ std::optional<std::chrono::seconds> max_age(const CheckOptions& options) {
     return span;
 }
 
-std::vector<std::string> missing_artifacts(const Catalog& catalog, const Layout& layout) {
-    std::vector<std::string> missing;
-    for (const auto& stem : newest_artifacts(catalog)) {
-        for (const auto& file : {artifact_file(stem), digest_file(stem), manifest_file(stem)}) {
-            std::error_code ignored;
-            if (!std::filesystem::is_regular_file(layout.active() / file, ignored)) {
-                missing.push_back(stem);
-                break;
-            }
-        }
-    }
+std::vector<std::string> missing_artifacts(const Catalog& catalog, const Store& store) {
+    std::vector<std::string> missing = newest_artifacts(catalog);
+    std::erase_if(missing, [&](const std::string& stem) { return store.complete(stem); });
     return missing;
 }
 
@@ -123,7 +116,33 @@ int check_bucket(Context& context, const CheckOptions& options) {
     return static_cast<int>(worst);
 }
 
+int check_the_vault(Context& context) {
+    const auto store = context.open_store();
+    auto json = nlohmann::ordered_json::array();
+    std::vector<std::vector<std::string>> table{{"CHECK", "VERDICT", "DETAIL"}};
+    Verdict worst = Verdict::ok;
+    for (const auto& row : check_vault(*store, vault_settings(context, *store))) {
+        using RowVerdict = VaultRow::Verdict;
+        const Verdict verdict = row.verdict == RowVerdict::critical  ? Verdict::critical
+                                : row.verdict == RowVerdict::warning ? Verdict::warning
+                                                                     : Verdict::ok;
+        worst = std::max(worst, verdict);
+        table.push_back({row.check, verdict_name(verdict), printable(row.detail)});
+        json.push_back(
+            {{"check", row.check}, {"verdict", verdict_name(verdict)}, {"detail", row.detail}});
+    }
+    if (context.json) {
+        print_json(json);
+    } else {
+        print_table(table);
+    }
+    return static_cast<int>(worst);
+}
+
 int check(Context& context, const CheckOptions& options) {
+    if (options.vault) {
+        return check_the_vault(context);
+    }
     if (options.s3 || options.probe) {
         return check_bucket(context, options);
     }
@@ -136,7 +155,7 @@ int check(Context& context, const CheckOptions& options) {
         const PrunePlan plan =
             plan_prune(catalog, prune_rules(retention_settings(context, catalog)),
                        {boot_id(), monotonic_ms(), now()});
-        health = judge(catalog, now(), missing_artifacts(catalog, store->layout()), limit, &plan);
+        health = judge(catalog, now(), missing_artifacts(catalog, *store), limit, &plan);
     } catch (const Error& error) {
         health.summary = error.message() + (error.hint().empty() ? "" : ". " + error.hint());
     }
@@ -157,10 +176,13 @@ void register_check(CLI::App& app, Context& context) {
                       "Check bucket, store and credentials instead, each with a verdict");
     command->add_flag("--probe", options->probe,
                       "With it, also whether the store refuses to delete under a lock of a minute");
+    command->add_flag("--vault", options->vault,
+                      "Ask the vault's helper instead: level, clock, bounds, quota, contents");
     add_s3_options(*command, context);
+    add_setting_options(*command, context, {"vault_helper"});
     add_json_option(*command, context);
     add_examples(*command, {"immbackup check", "immbackup check --max-age 26h --json",
-                            "immbackup check --s3 --s3-bucket backups"});
+                            "immbackup check --s3 --s3-bucket backups", "immbackup check --vault"});
     command->callback([&context, options] {
         context.action = [&context, options] { return check(context, *options); };
     });

@@ -14,6 +14,7 @@
 
 #include "backup/acts.h"
 #include "backup/bodies.h"
+#include "backup/import.h"
 #include "backup/notify.h"
 #include "backup/promise.h"
 #include "backup/prune.h"
@@ -22,6 +23,7 @@
 #include "backup/run.h"
 #include "backup/s3_check.h"
 #include "backup/uploads.h"
+#include "backup/vault_check.h"
 #include "cli/commands.h"
 #include "cli/signal_watcher.h"
 #include "core/events.h"
@@ -195,7 +197,7 @@ void do_backup(const JobRequest& request, const Settings& settings, Store& store
                CancelToken& cancel, EventWriter& events) {
     const auto lock =
         DirectoryLock::acquire(store.layout().lock_file(), "backup job", kDirectoryWaitMs);
-    AuditLog audit(store.layout(), "job");
+    AuditLog audit = store.open_audit("job");
     try {
         run_backup({settings, request.bindir, request.trigger, request.actor, request.databases,
                     request.due, request.missed},
@@ -233,8 +235,7 @@ void do_notify(const JobRequest& request, const Settings& settings, CancelToken&
     }
     body["seconds"] = static_cast<double>(monotonic_ms() - begun) / 1000.0;
     try {
-        const auto store = open_local_store(settings.directory);
-        AuditLog(store->layout(), "job").append(event::kNotified, body_text(body));
+        open_store(settings)->open_audit("job").append(event::kNotified, body_text(body));
     } catch (const Error& error) {
         // That the log cannot be written may be the very thing that was told.
         problem = problem.value_or(error);
@@ -270,20 +271,20 @@ void do_prune(const Settings& settings, Store& store, const CancelToken& cancel,
               EventWriter& events) {
     const auto lock =
         DirectoryLock::acquire(store.layout().lock_file(), "prune job", kRecoveryWaitMs);
-    AuditLog audit(store.layout(), "job");
+    AuditLog audit = store.open_audit("job");
     prune(store, audit, settings, cancel, events);
 }
 
-void do_act(const JobRequest& request, const Settings& settings, const Store& store,
+void do_act(const JobRequest& request, const Settings& settings, Store& store,
             const CancelToken& cancel) {
-    AuditLog audit(store.layout(), "job");
-    record_act(audit, {request.act, request.subject, request.reason, request.actor});
+    AuditLog audit = store.open_audit("job");
+    record_act(store, audit, {request.act, request.subject, request.reason, request.actor});
     follow_with_legal_hold(settings, audit, request.act, request.subject, cancel);
 }
 
 void do_upload(const JobRequest& request, const Settings& settings, Store& store,
                const CancelToken& cancel, EventWriter& events) {
-    AuditLog audit(store.layout(), "job");
+    AuditLog audit = store.open_audit("job");
     std::optional<Error> problem;
     try {
         const UploadReport report =
@@ -302,8 +303,25 @@ void do_upload(const JobRequest& request, const Settings& settings, Store& store
 
 void do_s3_check(const JobRequest& request, const Settings& settings, const Store& store,
                  const CancelToken& cancel) {
-    AuditLog audit(store.layout(), "job");
+    AuditLog audit = store.open_audit("job");
     check_s3(settings, audit, request.act == "probe" ? s3::Depth::lock : s3::Depth::full, cancel);
+}
+
+void do_import(const Settings& settings, Store& store, const CancelToken& cancel,
+               EventWriter& events) {
+    const auto lock =
+        DirectoryLock::acquire(store.layout().lock_file(), "import job", kRecoveryWaitMs);
+    AuditLog audit = store.open_audit("job");
+    const ImportReport report = import_artifacts(store, audit, settings, cancel, events);
+    const auto failed = std::find_if(report.left.begin(), report.left.end(),
+                                     [](const auto& each) { return each.failed; });
+    if (failed != report.left.end()) {
+        throw Error(
+            ErrorCode::failed,
+            fmt::format("artifact {} could not be imported: {}", failed->artifact, failed->reason),
+            fmt::format("{} were imported.", report.imported.size()),
+            "It stays where it is. The server's log has the others, if there are any.");
+    }
 }
 
 void recover_if_free(const JobRequest& request, Store& store, AuditLog& audit,
@@ -327,7 +345,7 @@ void recover_if_free(const JobRequest& request, Store& store, AuditLog& audit,
 
 void do_record(const JobRequest& request, const Settings& settings, Store& store,
                EventWriter& events) {
-    AuditLog audit(store.layout(), "job");
+    AuditLog audit = store.open_audit("job");
     for (const auto& record : request.records) {
         audit.append(record.event.c_str(), record.body);
     }
@@ -348,17 +366,17 @@ void do_record(const JobRequest& request, const Settings& settings, Store& store
     if (request.settings_at == "start") {
         warn_of_shared_disk(request, settings, events);
     }
-    if (request.settings_at == "start" && store.seal_level() == SealLevel::readonly) {
-        events.warning(
-            "artifacts are sealed by mode 0400 only: the kernel's immutable flag needs "
-            "CAP_LINUX_IMMUTABLE and a "
-            "file system that has it");
+    if (request.settings_at == "start") {
+        record_vault(store, audit);
+        if (const auto weak = weak_seal(store)) {
+            events.warning(*weak);
+        }
     }
 }
 
 void do_job(const JobRequest& request, CancelToken& cancel, EventWriter& events) {
-    constexpr std::array<std::string_view, 7> kJobs{"backup", "record", "notify",  "prune",
-                                                    "act",    "upload", "s3_check"};
+    constexpr std::array<std::string_view, 8> kJobs{"backup", "record", "notify",   "prune",
+                                                    "act",    "upload", "s3_check", "import"};
     if (std::find(kJobs.begin(), kJobs.end(), request.job) == kJobs.end()) {
         throw Error(ErrorCode::usage, fmt::format("\"{}\" is not a job", request.job));
     }
@@ -368,7 +386,7 @@ void do_job(const JobRequest& request, CancelToken& cancel, EventWriter& events)
         do_notify(request, settings, cancel);
         return;
     }
-    const auto store = open_local_store(settings.directory);
+    const auto store = open_store(settings);
     if (request.job == "backup") {
         do_backup(request, settings, *store, cancel, events);
     } else if (request.job == "prune") {
@@ -377,6 +395,8 @@ void do_job(const JobRequest& request, CancelToken& cancel, EventWriter& events)
         do_act(request, settings, *store, cancel);
     } else if (request.job == "upload") {
         do_upload(request, settings, *store, cancel, events);
+    } else if (request.job == "import") {
+        do_import(settings, *store, cancel, events);
     } else if (request.job == "s3_check") {
         do_s3_check(request, settings, *store, cancel);
     } else {

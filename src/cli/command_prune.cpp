@@ -52,9 +52,9 @@ int show_plan(Context& context) {
 
 int prune_now(Context& context) {
     CancelToken& cancel = context.cancel();
-    const auto store = open_local_store(context.directory());
+    const auto store = context.open_writable_store();
     const auto lock = DirectoryLock::acquire(store->layout().lock_file(), "immbackup prune", 0);
-    AuditLog audit(store->layout(), "cli");
+    AuditLog audit = store->open_audit("cli");
     const auto progress = context.make_progress();
     const Settings settings = retention_settings(context, audit.catalog());
     const PruneReport report = prune(*store, audit, settings, cancel, *progress);
@@ -68,9 +68,17 @@ int prune_now(Context& context) {
             fmt::print("{}  {}  {}\n", pruned.artifact, size_text(pruned.bytes), pruned.reason);
         }
     }
+    auto refused = nlohmann::ordered_json::array();
+    for (const auto& each : report.refused) {
+        refused.push_back({{"artifact", each.artifact}, {"reason", each.reason}});
+        if (!context.json) {
+            fmt::print("{}  the vault keeps it: {}\n", each.artifact, printable(each.reason));
+        }
+    }
     if (context.json) {
         print_json({{"pruned", json},
                     {"bytes", bytes},
+                    {"refused", refused},
                     {"extended", report.extended},
                     {"failed", report.failed},
                     {"blocked", report.blocked.empty() ? nlohmann::ordered_json(nullptr)
@@ -89,6 +97,7 @@ void register_prune(CLI::App& app, Context& context) {
     auto dry_run = std::make_shared<bool>(false);
     command->add_flag("--dry-run", *dry_run, "Show what would be removed, what not, and why");
     add_retention_options(*command, context);
+    add_setting_options(*command, context, {"vault_helper"});
     add_json_option(*command, context);
     add_quiet_option(*command, context);
     add_examples(*command, {"immbackup prune --dry-run", "immbackup prune --json"});

@@ -174,6 +174,7 @@ void register_restore(CLI::App& app, Context& context) {
     command->add_flag("--overwrite-roles", options->overwrite_roles,
                       "With --globals: change roles that exist to what the dump says");
     add_connection_options(*command, context);
+    add_setting_options(*command, context, {"vault_helper"});
     add_bucket_options(*command, context, options->bucket);
     add_json_option(*command, context);
     add_quiet_option(*command, context);

@@ -16,8 +16,8 @@ int upload(Context& context) {
     CancelToken& cancel = context.cancel();
     const Settings settings = context.settings();
     forbid_core_files();
-    const auto store = open_local_store(settings.directory);
-    AuditLog audit(store->layout(), "cli");
+    const auto store = open_store(settings);
+    AuditLog audit = store->open_audit("cli");
     const auto progress = context.make_progress();
     const UploadReport report = upload_pending(settings, *store, audit, true, cancel, *progress);
     auto json = nlohmann::ordered_json::array();
@@ -65,6 +65,7 @@ void register_upload(CLI::App& app, Context& context) {
     CLI::App* command =
         app.add_subcommand("upload", "Upload what is pending, extend locks, anchor the audit log");
     add_s3_options(*command, context);
+    add_setting_options(*command, context, {"vault_helper"});
     add_json_option(*command, context);
     add_quiet_option(*command, context);
     add_examples(*command, {"immbackup upload --s3-bucket backups --s3-region eu-central-1",

@@ -115,7 +115,7 @@ void register_verify(CLI::App& app, Context& context) {
     command->add_flag("--all", options->all, "Every artifact of the directory");
     command->add_option("--latest", options->latest, "The newest good one of this database")
         ->type_name("DATABASE");
-    add_setting_options(*command, context, {});
+    add_setting_options(*command, context, {"vault_helper"});
     add_bucket_options(*command, context, options->bucket);
     add_json_option(*command, context);
     add_quiet_option(*command, context);

@@ -20,6 +20,7 @@ void register_settings(CLI::App& app, Context& context);
 void register_schedule(CLI::App& app, Context& context);
 void register_prune(CLI::App& app, Context& context);
 void register_acts(CLI::App& app, Context& context);  // hold, release, accept, retire, acknowledge
+void register_import(CLI::App& app, Context& context);
 void register_upload(CLI::App& app, Context& context);
 void register_retention(CLI::App& app, Context& context);  // coverage, preview
 void register_version(CLI::App& app, Context& context);

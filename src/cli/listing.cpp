@@ -11,11 +11,6 @@ namespace immbackup {
 
 namespace {
 
-bool is_there(const fs::path& path) {
-    std::error_code ignored;
-    return fs::is_regular_file(fs::symlink_status(path, ignored));
-}
-
 ArtifactEntry from_manifest(const Store& store, const std::string& stem) {
     ArtifactEntry entry;
     entry.artifact = stem;
@@ -45,9 +40,7 @@ std::vector<ArtifactEntry> list_artifacts(const Store& store) {
     Catalog catalog = read_catalog(store.layout());
     std::erase_if(catalog.artifacts, [](const auto& item) { return !item.second.exists(); });
     for (auto& [stem, entry] : catalog.artifacts) {
-        const Layout& layout = store.layout();
-        if (!is_there(layout.artifact(stem)) || !is_there(layout.digest(stem)) ||
-            !is_there(layout.manifest(stem))) {
+        if (!store.complete(stem)) {
             entry.state = "missing";
         }
     }

@@ -31,10 +31,11 @@ int run(int argc, char** argv) {
     app.set_version_flag("--version", std::string("immbackup ") + IMMBACKUP_VERSION);
     app.footer(kFooter);
     Context context;
-    for (const auto add : {register_backup, register_list, register_show, register_verify,
-                           register_restore, register_check, register_audit, register_settings,
-                           register_schedule, register_prune, register_acts, register_upload,
-                           register_fetch, register_retention, register_version, register_job}) {
+    for (const auto add :
+         {register_backup, register_list, register_show, register_verify, register_restore,
+          register_check, register_audit, register_settings, register_schedule, register_prune,
+          register_acts, register_import, register_upload, register_fetch, register_retention,
+          register_version, register_job}) {
         add(app, context);
     }
     try {

@@ -24,6 +24,17 @@ std::string flag_name(std::string_view setting) {
     return out;
 }
 
+// As the server's worker last recorded it; empty where the log does not say.
+std::string recorded_setting(const Layout& layout, const char* name) {
+    try {
+        const Catalog catalog = read_catalog(layout);
+        const auto found = catalog.settings.find(name);
+        return found == catalog.settings.end() ? std::string() : found->second;
+    } catch (const Error&) {
+        return {};  // whoever needs the log says so
+    }
+}
+
 }  // namespace
 
 Context::Context() = default;
@@ -50,7 +61,9 @@ Settings Context::settings() const {
     for (const auto& [name, origin] : setting_origins()) {
         texts[name] = origin.text;
     }
-    return resolve_settings(texts);
+    Settings settings = resolve_settings(texts);
+    settings.vault_helper = vault_helper();
+    return settings;
 }
 
 std::string Context::directory() const {
@@ -59,8 +72,25 @@ std::string Context::directory() const {
     return resolve_settings({{"directory", text}}).directory;
 }
 
+std::string Context::vault_helper() const {
+    const auto origins = setting_origins();
+    const Origin& origin = origins.at("vault_helper");
+    if (origin.from == "default") {
+        const Layout layout = find_layout(directory());
+        return layout.vault ? recorded_setting(layout, "vault_helper") : std::string();
+    }
+    return resolve_settings({{"vault_helper", origin.text}}).vault_helper;
+}
+
 std::unique_ptr<Store> Context::open_store() const {
-    return open_store_for_reading(directory());
+    return open_store_for_reading(directory(), vault_helper());
+}
+
+std::unique_ptr<Store> Context::open_writable_store() const {
+    Settings settings;
+    settings.directory = directory();
+    settings.vault_helper = vault_helper();
+    return immbackup::open_store(settings);
 }
 
 AuditLog Context::open_audit(const Store& store) const {
@@ -68,7 +98,7 @@ AuditLog Context::open_audit(const Store& store) const {
     if (!fs::exists(store.layout().audit_log(), ignored)) {
         throw Error(ErrorCode::audit, "there is no audit log in the backup directory");
     }
-    return {store.layout(), "cli"};
+    return store.open_audit("cli");
 }
 
 std::unique_ptr<Progress> Context::make_progress() const {

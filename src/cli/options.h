@@ -47,9 +47,14 @@ class Context {
     // another setting in the environment does not keep anybody from reading a backup.
     // Error(config).
     std::string directory() const;
+    // The same of vault_helper: where neither flag nor environment names it, a vault has what the
+    // server's worker last recorded.
+    std::string vault_helper() const;
 
-    // Error(config) with a hint where the directory is missing or not usable.
+    // To look into. Error(config) with a hint where there is no backup directory.
     std::unique_ptr<Store> open_store() const;
+    // Error(config) with a hint where the directory is missing or not usable.
+    std::unique_ptr<Store> open_writable_store() const;
     // Opens the audit log for writing, with origin "cli". Error(audit).
     AuditLog open_audit(const Store& store) const;
 

@@ -13,6 +13,7 @@ constexpr std::array kNames{"schedule",
                             "retention_daily_days",
                             "retention_weekly_days",
                             "min_keep",
+                            "require_seal",
                             "pending_max_days"};
 
 }  // namespace
@@ -29,6 +30,18 @@ Settings retention_settings(const Context& context, const Catalog& catalog) {
                           : origin.text;
     }
     return resolve_settings(texts);
+}
+
+Settings vault_settings(const Context& context, const Store& store) {
+    Catalog catalog;
+    try {
+        catalog = read_catalog(store.layout());
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::permission) {
+            throw;
+        }
+    }
+    return retention_settings(context, catalog);
 }
 
 void add_retention_options(CLI::App& command, Context& context) {

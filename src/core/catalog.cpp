@@ -174,6 +174,20 @@ void fold_artifact_verified(ArtifactEntry& entry, const AuditRecord& record, con
     }
 }
 
+// It is the vault's now; everything else about it stays what it was.
+void fold_imported(ArtifactEntry& entry, const Json& body) {
+    entry.seal = text(body, "seal");
+    raise_time(entry.retain_until, text(body, "retain_until"));
+    if (const std::string stamp = text(body, "stamp"); !stamp.empty()) {
+        entry.stamp = stamp;
+    }
+}
+
+void fold_vault(Catalog& catalog, const Json& body) {
+    catalog.vault = {text(body, "level"), text(body, "reason"), text(body, "clock"),
+                     text(body, "clock_reason"), text(body, "version")};
+}
+
 void fold_retention_extended(Catalog& catalog, const Json& body) {
     const auto found = body.find("artifacts");
     if (found == body.end() || !found->is_object()) {
@@ -184,6 +198,7 @@ void fold_retention_extended(Catalog& catalog, const Json& body) {
         // Never shorter, whatever the line says.
         if (entry != catalog.artifacts.end() && until.is_string()) {
             raise_time(entry->second.retain_until, until.get<std::string>());
+            entry->second.refused.clear();
         }
     }
 }
@@ -237,7 +252,8 @@ void fold_artifact(Catalog& catalog, const AuditRecord& record, const Json& body
     constexpr std::array kEvents{event::kArtifactVerified, event::kPruneIntended,
                                  event::kPruneWithdrawn,   event::kArtifactPruned,
                                  event::kArtifactHeld,     event::kArtifactReleased,
-                                 event::kArtifactAccepted};
+                                 event::kArtifactAccepted, event::kPruneRefused,
+                                 event::kArtifactImported, event::kVaultSealed};
     if (std::find(kEvents.begin(), kEvents.end(), event) == kEvents.end()) {
         return;
     }
@@ -259,6 +275,7 @@ void fold_artifact(Catalog& catalog, const AuditRecord& record, const Json& body
         entry->intended = false;
         entry->pruned = record.time;
         entry->hold.clear();
+        entry->refused.clear();
     } else if (event == event::kArtifactHeld) {
         entry->hold = text(body, "reason");
         entry->held = record.time;
@@ -270,6 +287,13 @@ void fold_artifact(Catalog& catalog, const AuditRecord& record, const Json& body
         entry->hold.clear();
         entry->held.clear();
         entry->held_by.clear();
+        entry->refused.clear();
+    } else if (event == event::kPruneRefused) {
+        entry->refused = text(body, "reason");
+    } else if (event == event::kArtifactImported) {
+        fold_imported(*entry, body);
+    } else if (event == event::kVaultSealed) {
+        raise_time(entry->retain_until, text(body, "retain_until"));
     } else {
         entry->accepted = true;
     }
@@ -387,6 +411,8 @@ void Catalog::apply(const AuditRecord& record) {
         unacknowledged.clear();
         unacknowledged_since.clear();
         lock_days = lock_days_setting(*this);
+    } else if (event == event::kVaultChecked) {
+        fold_vault(*this, body);
     } else if (event == event::kAnchorStored) {
         fold_anchor(*this, record, body);
     } else if (event == event::kUploadBegun || event == event::kUploadAborted ||

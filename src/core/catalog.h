@@ -70,6 +70,7 @@ struct ArtifactEntry {
     std::string locked_until;        // the earliest of them
     std::string objects;             // JSON {file: {"key", "version_id"}}
     bool legal_hold = false;         // on its objects
+    std::string refused;             // why the vault did not remove it when it was to go, or empty
     bool exists() const { return state != "pruned"; }
     bool good() const { return state == "good" && !intended; }
     // Good, and nothing speaks against what is in it.
@@ -115,6 +116,16 @@ struct Catalog {
     std::uint64_t failures = 0;       // failed runs since, partial ones not counted
     std::uint64_t last_full_seq = 0;  // of the record of its end
 
+    // What the vault last said of itself; empty where there was none.
+    struct Vault {
+        std::string level;   // a seal level
+        std::string reason;  // why it is not `vault`
+        std::string clock;   // "trusted", "waiting", "blocked"
+        std::string clock_reason;
+        std::string version;
+        bool operator==(const Vault&) const = default;
+    } vault;
+
     ClockState clock;
     std::string clock_acknowledged;  // when an operator last said that it is right
     // Databases that are gone: nothing protects their last artifacts. Taken back by a new one.
@@ -144,7 +155,7 @@ struct Catalog {
     void apply(const AuditRecord& record);
 };
 
-// Checkpoint text: a first line "immbackup-catalog 2 <offset> <seq> <head hash> <sha256 of the
+// Checkpoint text: a first line "immbackup-catalog 3 <offset> <seq> <head hash> <sha256 of the
 // rest>", then lines of tab separated fields (docs/formats.md). from_checkpoint returns nothing for
 // anything that is not exactly that, larger than kMaxCheckpoint, or of another format number: then
 // the log is folded from its beginning.

@@ -13,7 +13,7 @@ namespace immbackup {
 
 namespace {
 
-constexpr std::string_view kMagic = "immbackup-catalog 2 ";
+constexpr std::string_view kMagic = "immbackup-catalog 3 ";
 
 // Control characters and '%' as %XX: everything else stays readable.
 void append_escaped(std::string& out, std::string_view text) {
@@ -180,6 +180,7 @@ void artifact_fields(Fields& each, Artifact& entry) {
     each(entry.locked_until);
     each(entry.objects);
     each(entry.legal_hold);
+    each(entry.refused);
 }
 
 template <class Fields, class State>
@@ -206,6 +207,11 @@ void catalog_fields(Fields& each, State& catalog) {
     each(catalog.anchored);
     each(catalog.lock_days);
     each(catalog.clock_acknowledged);
+    each(catalog.vault.level);
+    each(catalog.vault.reason);
+    each(catalog.vault.clock);
+    each(catalog.vault.clock_reason);
+    each(catalog.vault.version);
 }
 
 template <class Fields, class State>

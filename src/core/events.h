@@ -26,10 +26,13 @@
 //   prune_intended     artifact, reason: its removal begins
 //   prune_withdrawn    artifact, reason: it stays after all, whole and sealed
 //   artifact_pruned    artifact, bytes, reason: it is gone
-//   retention_extended artifacts {stem: retain_until}: a longer setting counts for what there is
-//   upload_begun       artifact, key, upload_id: a multipart upload, before its first part
-//   upload_aborted     artifact, key, upload_id
-//   object_uploaded    artifact, file, key, version_id, [upload_id], size, state ("locked" |
+//   prune_refused      artifact, reason: the vault keeps it, whatever the settings say
+//   artifact_imported  artifact, run, seal, retain_until, stamp: it moved from the plain store into
+//   the vault vault_checked      level, [reason], clock, [clock_reason], version: what the vault
+//   says of itself retention_extended artifacts {stem: retain_until}: a longer setting counts for
+//   what there is upload_begun       artifact, key, upload_id: a multipart upload, before its first
+//   part upload_aborted     artifact, key, upload_id object_uploaded    artifact, file, key,
+//   version_id, [upload_id], size, state ("locked" |
 //                      "unproven" | "unlocked"), mode, until, content, how, [reason]
 //   artifact_uploaded  artifact, state, mode, locked_until, objects {file: {"key", "version_id"}},
 //                      [reason]: all of it is in the bucket, and what the store says of its lock
@@ -52,6 +55,10 @@
 //   restore_failed     artifact, target, host, port, error
 //   notified           event, program, result ("ok" | "failed"), [problem], seconds
 //   log_torn           offset, bytes, sha256
+//
+// Of origin "vault" (src/vault/README.md): vault_sealed, log_adopted, and its own prune_intended,
+// artifact_pruned, artifact_held, artifact_released, retention_extended, clock_acknowledged, sweep
+// and log_torn, which have the fields above.
 //
 // Any body may carry boot_id and monotonic_ms, the clocks of its moment beside the record's time.
 // times are format_time() texts; sizes are bytes; databases are names.
@@ -77,6 +84,9 @@ inline constexpr const char* kArtifactVerified = "artifact_verified";
 inline constexpr const char* kPruneIntended = "prune_intended";
 inline constexpr const char* kPruneWithdrawn = "prune_withdrawn";
 inline constexpr const char* kArtifactPruned = "artifact_pruned";
+inline constexpr const char* kPruneRefused = "prune_refused";
+inline constexpr const char* kArtifactImported = "artifact_imported";
+inline constexpr const char* kVaultChecked = "vault_checked";
 inline constexpr const char* kRetentionExtended = "retention_extended";
 inline constexpr const char* kUploadBegun = "upload_begun";
 inline constexpr const char* kUploadAborted = "upload_aborted";
@@ -101,6 +111,8 @@ inline constexpr const char* kRestoreFinished = "restore_finished";
 inline constexpr const char* kRestoreFailed = "restore_failed";
 inline constexpr const char* kNotified = "notified";
 inline constexpr const char* kLogTorn = "log_torn";
+inline constexpr const char* kVaultSealed = "vault_sealed";
+inline constexpr const char* kLogAdopted = "log_adopted";
 
 // What the program in on_event is told beside failure, recovery and overdue.
 inline constexpr const char* kAlarmAnomaly = "anomaly";
@@ -109,6 +121,7 @@ inline constexpr const char* kAlarmPruneBlocked = "prune_blocked";
 inline constexpr const char* kAlarmPruneFailed = "prune_failed";
 inline constexpr const char* kAlarmUploadFailed = "upload_failed";
 inline constexpr const char* kAlarmNotLocked = "not_locked";
+inline constexpr const char* kAlarmSealWeakened = "seal_weakened";
 inline constexpr const char* kAlarmRetentionChanged = "retention_changed";
 
 }  // namespace immbackup::event

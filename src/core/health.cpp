@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/seal_level.h"
 #include "core/timetable.h"
 
 namespace immbackup {
@@ -46,6 +47,24 @@ const ArtifactEntry* overdue_upload(const Catalog& catalog) {
     return nullptr;
 }
 
+// That backups are sealed weaker than they must be, as the log has it; nothing where they are not.
+std::optional<std::string> weaker_seal(const Catalog& catalog, const Standing& stock) {
+    if (catalog.vault.level == "none") {
+        return "the vault cannot seal: " + catalog.vault.reason;
+    }
+    const auto setting = catalog.settings.find("require_seal");
+    const auto required =
+        setting == catalog.settings.end() ? std::nullopt : seal_level_from_name(setting->second);
+    const std::string& found =
+        catalog.vault.level.empty() ? stock.newest_seal : catalog.vault.level;
+    const auto level = seal_level_from_name(found);
+    if (!required || !level || *level >= *required) {
+        return std::nullopt;
+    }
+    return fmt::format("backups are sealed as \"{}\", and must be as \"{}\" (require_seal)", found,
+                       seal_level_name(*required));
+}
+
 // The worst of what is wrong, or that nothing is.
 void find_fault(Health& health, const Catalog& catalog, Time now,
                 const std::vector<std::string>& missing,
@@ -73,6 +92,8 @@ void find_fault(Health& health, const Catalog& catalog, Time now,
         health.summary = fmt::format("{} artifacts are missing and {} corrupt, such as {}; {}",
                                      stock.missing.size(), stock.corrupt.size(),
                                      gone ? stock.missing.front() : stock.corrupt.front(), age);
+    } else if (const auto weak = weaker_seal(catalog, stock)) {
+        health.summary = fmt::format("{}; {}", *weak, age);
     } else if (max_age && (!reference || now - *reference > *max_age)) {
         health.summary =
             fmt::format("{}, which is longer than {}{}", age, span_text(*max_age), failing);
@@ -91,6 +112,10 @@ void find_fault(Health& health, const Catalog& catalog, Time now,
         health.summary = fmt::format("artifact {} is an anomaly that nobody has accepted: {}",
                                      stock.anomalies.front(),
                                      catalog.artifacts.at(stock.anomalies.front()).anomaly);
+    } else if (catalog.vault.clock == "blocked") {
+        health.verdict = Verdict::warning;
+        health.summary =
+            fmt::format("the vault does not trust the clock: {}", catalog.vault.clock_reason);
     } else if (plan != nullptr && plan->blocked_bytes > 0) {
         health.verdict = Verdict::warning;
         health.summary = fmt::format(
@@ -168,6 +193,7 @@ Standing standing(const Catalog& catalog) {
             newest = entry.seq;
             out.newest_seal = entry.seal;
         }
+        out.outside_vault += seal_level_from_name(entry.seal) < SealLevel::vault_dac ? 1 : 0;
         out.uploads_pending += entry.upload == "pending" ? 1 : 0;
         if (entry.upload == "unproven" || entry.upload == "unlocked" || entry.upload == "failed") {
             out.not_locked.push_back(stem);

@@ -47,7 +47,8 @@ struct JobRequest {
     std::string version;  // of the library that asks
     // "backup": one run; "record": append records, recover, sweep; "notify": run on_event;
     // "prune"; "act": record what an operator says (backup/acts.h); "upload": what is pending, with
-    // act "all" also what was parked; "s3_check", with act "probe" under a lock
+    // act "all" also what was parked; "s3_check", with act "probe" under a lock; "import": from the
+    // plain store into the vault
     std::string job;
     SettingTexts settings;  // effective values; host and port filled in
     std::string bindir;     // where pg_dump, pg_dumpall and psql of this server are

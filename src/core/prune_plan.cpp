@@ -98,6 +98,9 @@ class SubjectPlan {
                              ? fmt::format("It was kept until {}; its upload never succeeded.",
                                            format_time(row.kept_until))
                              : fmt::format("It was kept until {}.", format_time(row.kept_until));
+            if (!entry.refused.empty()) {
+                row.reason += " The vault refused to remove it: " + entry.refused;
+            }
         }
     }
 

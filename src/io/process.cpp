@@ -98,7 +98,8 @@ class SpawnAttributes {
 
 std::vector<std::string> child_environment(const SpawnOptions& options) {
     std::vector<std::string> out;
-    for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    char** const ours = options.empty_environment ? nullptr : environ;
+    for (char** entry = ours; entry != nullptr && *entry != nullptr; ++entry) {
         const std::string_view text(*entry);
         const std::string name(text.substr(0, text.find('=')));
         const bool unset =
@@ -185,6 +186,8 @@ Child Child::spawn(const SpawnOptions& options) {
     if (options.pipe_stdout) {
         out = make_pipe();
         actions.duplicate(out.write.get(), STDOUT_FILENO);
+    } else if (options.stdout_fd >= 0) {
+        actions.duplicate(options.stdout_fd, STDOUT_FILENO);
     } else {
         actions.null(STDOUT_FILENO, O_WRONLY);
     }
@@ -298,6 +301,17 @@ ExitStatus Child::stop(int grace_ms) {
     // Also where it ended by itself: what it started may still be there, in its group.
     kill_and_reap();
     return *status_;
+}
+
+std::optional<ExitStatus> Child::leave(int grace_ms) {
+    const std::uint64_t deadline =
+        monotonic_ms() + static_cast<std::uint64_t>(std::max(grace_ms, 0));
+    while (!poll() && monotonic_ms() < deadline) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    const auto status = status_;
+    pid_ = -1;
+    return status;
 }
 
 void TextTail::append(std::string_view text) {

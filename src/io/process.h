@@ -20,11 +20,13 @@ struct SpawnOptions {
     std::vector<std::string> arguments;                  // without argv[0]
     std::map<std::string, std::string> environment_set;  // added to or replaced in ours
     std::vector<std::string> environment_unset;
+    bool empty_environment = false;  // nothing of ours is passed on
     bool own_group = true;    // a process group of its own, so that the whole tree can be signalled
     bool pipe_stdin = false;  // otherwise /dev/null
     bool pipe_stdout = true;  // otherwise /dev/null
     bool pipe_stderr = true;  // otherwise inherited
     int stdin_fd = -1;        // with pipe_stdin false: this descriptor instead of /dev/null
+    int stdout_fd = -1;       // the same for pipe_stdout
     int nice = 0;             // added niceness
 };
 
@@ -58,6 +60,9 @@ class Child {
     // SIGTERM, up to `grace_ms` of waiting, SIGKILL to what is left of its group; reaps. Nothing
     // where it was reaped already.
     ExitStatus stop(int grace_ms = 5000);
+    // For a program that runs as another user, whom we may not signal: waits up to `grace_ms` for
+    // its end; one that still runs is left to itself. Nothing is killed, now or by the destructor.
+    std::optional<ExitStatus> leave(int grace_ms);
 
   private:
     Child() = default;

@@ -20,6 +20,7 @@ PG_FUNCTION_INFO_V1(immbackup_retire_database);
 PG_FUNCTION_INFO_V1(immbackup_acknowledge_settings);
 PG_FUNCTION_INFO_V1(immbackup_acknowledge_clock);
 PG_FUNCTION_INFO_V1(immbackup_prune);
+PG_FUNCTION_INFO_V1(immbackup_import);
 PG_FUNCTION_INFO_V1(immbackup_upload_pending);
 PG_FUNCTION_INFO_V1(immbackup_s3_check);
 }
@@ -114,7 +115,7 @@ void await(std::uint64_t id) {
 std::uint64_t perform(MaintenanceRequest* request) {
     std::uint64_t before = 0;
     guarded([&before] {
-        before = read_catalog(Layout{configured_directory()}, check_interrupts).head_seq;
+        before = read_catalog(find_layout(configured_directory()), check_interrupts).head_seq;
     });
     request->actor.set(session_user_utf8());
     await(submit(request));
@@ -149,7 +150,7 @@ Datum act(FunctionCallInfo fcinfo, const char* name, int subject) {
 
 // What would be done, or what became of what was planned: a row for each artifact.
 void write_plan(RowWriter& row, const std::string& directory, bool executed) {
-    const Catalog catalog = read_catalog(Layout{directory}, check_interrupts);
+    const Catalog catalog = read_catalog(find_layout(directory), check_interrupts);
     const PrunePlan plan = plan_prune(catalog, prune_rules(resolve_settings(settings_in_effect())),
                                       {boot_id(), monotonic_ms(), now()});
     for (const PruneRow& planned : plan.rows) {
@@ -158,9 +159,10 @@ void write_plan(RowWriter& row, const std::string& directory, bool executed) {
         row.text_or_null(entry.database);
         row.text_or_null(entry.tier);
         row.number(entry.size);
-        // After the execution nothing is left to be removed but what could not be.
+        // After the execution nothing is left to be removed but what could not be, or what the
+        // vault keeps.
         row.text(executed && planned.action == PruneAction::prune
-                     ? "failed"
+                     ? (entry.refused.empty() ? "failed" : "refused")
                      : prune_action_name(planned.action));
         row.text(planned.reason);
         row.emit();
@@ -174,8 +176,8 @@ std::string text_in(const nlohmann::json& json, const char* name) {
 
 // What went since the record with this number.
 void write_pruned(RowWriter& row, const std::string& directory, std::uint64_t since) {
-    const Catalog catalog = read_catalog(Layout{directory}, check_interrupts);
-    read_audit(Layout{directory}, since,
+    const Catalog catalog = read_catalog(find_layout(directory), check_interrupts);
+    read_audit(find_layout(directory), since,
                [&](const AuditRecord* record, std::uint64_t, const std::string&) {
                    if (record == nullptr || record->event != "artifact_pruned") {
                        return true;
@@ -198,9 +200,31 @@ void write_pruned(RowWriter& row, const std::string& directory, std::uint64_t si
                });
 }
 
+// What moved into the vault since the record with this number.
+void write_imported(RowWriter& row, const std::string& directory, std::uint64_t since) {
+    const Layout layout = find_layout(directory);
+    const Catalog catalog = read_catalog(layout, check_interrupts);
+    read_audit(layout, since, [&](const AuditRecord* record, std::uint64_t, const std::string&) {
+        if (record == nullptr || record->event != "artifact_imported") {
+            return true;
+        }
+        const auto body = nlohmann::json::parse(record->body, nullptr, false);
+        const auto entry = catalog.artifacts.find(text_in(body, "artifact"));
+        if (entry != catalog.artifacts.end()) {
+            row.text(entry->first);
+            row.text_or_null(entry->second.database);
+            row.number(entry->second.size);
+            row.text_or_null(entry->second.seal);
+            row.time_or_null(entry->second.retain_until);
+            row.emit();
+        }
+        return true;
+    });
+}
+
 // Every artifact that was uploaded, or tried, since the record with this number.
 void write_uploads(RowWriter& row, const std::string& directory, std::uint64_t since) {
-    read_audit(Layout{directory}, since,
+    read_audit(find_layout(directory), since,
                [&](const AuditRecord* record, std::uint64_t, const std::string&) {
                    const bool uploaded = record != nullptr && record->event == "artifact_uploaded";
                    if (!uploaded && (record == nullptr || record->event != "upload_failed")) {
@@ -225,7 +249,7 @@ void write_uploads(RowWriter& row, const std::string& directory, std::uint64_t s
 }
 
 void write_s3_rows(RowWriter& row, const std::string& directory, std::uint64_t since) {
-    read_audit(Layout{directory}, since,
+    read_audit(find_layout(directory), since,
                [&](const AuditRecord* record, std::uint64_t, const std::string&) {
                    if (record == nullptr || record->event != "s3_checked") {
                        return true;
@@ -289,6 +313,16 @@ Datum immbackup_prune(PG_FUNCTION_ARGS) {
         }
         write_plan(row, directory, !dry_run);
     });
+    return 0;
+}
+
+Datum immbackup_import(PG_FUNCTION_ARGS) {
+    require_preloaded();
+    auto* request = static_cast<MaintenanceRequest*>(palloc0(sizeof(MaintenanceRequest)));
+    request->job.set("import");
+    const std::uint64_t before = perform(request);
+    RowWriter row(fcinfo);
+    guarded([&row, &before] { write_imported(row, configured_directory(), before); });
     return 0;
 }
 

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 
@@ -11,25 +12,35 @@
 
 namespace immbackup {
 
-FilesPresent::FilesPresent(const std::filesystem::path& folder) {
+FilesPresent::FilesPresent(const Layout& layout) {
+    for (const auto& folder : layout.artifact_folders()) {
+        folders_.push_back(names_in(folder));
+    }
+}
+
+FilesPresent::Names FilesPresent::names_in(const std::filesystem::path& folder) {
+    Names names;
     const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(folder.c_str()), ::closedir);
     if (!directory) {
         if (errno == ENOENT) {
-            return;
+            return names;
         }
         throw system_error(errno, "list directory", folder.native());
     }
     while (const dirent* entry = ::readdir(directory.get())) {
-        names_.emplace(entry->d_name);
-        if (names_.size() % 1024 == 0) {
+        names.emplace(entry->d_name);
+        if (names.size() % 1024 == 0) {
             check_interrupts();
         }
     }
+    return names;
 }
 
 bool FilesPresent::complete(std::string_view stem) const {
-    return names_.contains(artifact_file(stem)) && names_.contains(digest_file(stem)) &&
-           names_.contains(manifest_file(stem));
+    return std::any_of(folders_.begin(), folders_.end(), [&](const Names& names) {
+        return names.contains(artifact_file(stem)) && names.contains(digest_file(stem)) &&
+               names.contains(manifest_file(stem));
+    });
 }
 
 }  // namespace immbackup

@@ -1,22 +1,27 @@
-// Which files there are in active/: one listing instead of hundreds of thousands of stat() calls.
+// Which files there are where artifacts are: one listing instead of hundreds of thousands of stat()
+// calls.
 #pragma once
 
-#include <filesystem>
 #include <string>
 #include <string_view>
 #include <unordered_set>
+#include <vector>
+
+#include "store/layout.h"
 
 namespace immbackup {
 
 class FilesPresent {
   public:
     // For C++ frames; an absent folder has no files. Throws where it cannot be read.
-    explicit FilesPresent(const std::filesystem::path& folder);
-    // All three files of an artifact.
+    explicit FilesPresent(const Layout& layout);
+    // All three files of an artifact, in one folder.
     bool complete(std::string_view stem) const;
 
   private:
-    std::unordered_set<std::string> names_;
+    using Names = std::unordered_set<std::string>;
+    static Names names_in(const std::filesystem::path& folder);
+    std::vector<Names> folders_;
 };
 
 }  // namespace immbackup

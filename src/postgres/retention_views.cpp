@@ -23,7 +23,7 @@ namespace immbackup {
 namespace {
 
 Layout layout() {
-    return Layout{configured_directory()};
+    return find_layout(configured_directory());
 }
 
 std::optional<Schedule> schedule_in(const Settings& settings) {
@@ -97,7 +97,7 @@ Datum immbackup_retention(PG_FUNCTION_ARGS) {
         const PruneRules rules = prune_rules(resolve_settings(settings_in_effect()));
         const PrunePlan plan =
             plan_prune(catalog, rules, {boot_id(), monotonic_ms(), immbackup::now()});
-        const FilesPresent files(layout().active());
+        const FilesPresent files(layout());
         std::map<std::string_view, const PruneRow*> planned;
         for (const PruneRow& each : plan.rows) {
             planned[each.entry->artifact] = &each;

@@ -60,11 +60,16 @@ void write_space(RowWriter& row, const Catalog& catalog, const Settings& setting
     }
 }
 
+// Why its seals are no stronger, or why it removes nothing.
+std::string problem_of(const Catalog::Vault& vault) {
+    return vault.reason.empty() && vault.clock != "trusted" ? vault.clock_reason : vault.reason;
+}
+
 void write_status(RowWriter& row, const SharedCopy& now) {
     Catalog catalog;
     std::string audit_problem;
     try {
-        catalog = read_catalog(Layout{configured_directory()}, check_interrupts);
+        catalog = read_catalog(find_layout(configured_directory()), check_interrupts);
         if (catalog.bad_lines > 0) {
             audit_problem = std::to_string(catalog.bad_lines) +
                             " lines of the audit log cannot be read; see immbackup.verify_audit().";
@@ -77,6 +82,7 @@ void write_status(RowWriter& row, const SharedCopy& now) {
     const PrunePlan plan =
         plan_prune(catalog, rules, {boot_id(), monotonic_ms(), immbackup::now()});
     const Standing stock = standing(catalog);
+    const std::string vault_problem = problem_of(catalog.vault);
     row.text(worker_state_name(now.state));
     if (now.pid != 0) {
         row.integer(now.pid);
@@ -102,6 +108,10 @@ void write_status(RowWriter& row, const SharedCopy& now) {
     row.number(stock.artifacts);
     row.number(stock.bytes);
     row.text_or_null(stock.newest_seal);
+    row.text_or_null(catalog.vault.level);
+    row.text_or_null(vault_problem);
+    row.number_or_null(catalog.vault.level.empty() ? std::nullopt
+                                                   : std::optional(stock.outside_vault));
     row.number(stock.missing.size());
     row.number(stock.corrupt.size());
     row.number(stock.anomalies.size());

@@ -36,7 +36,7 @@ namespace immbackup {
 namespace {
 
 Layout layout() {
-    return Layout{configured_directory()};
+    return find_layout(configured_directory());
 }
 
 void write_record(RowWriter& row, const AuditRecord* record, const std::string& problem) {
@@ -253,7 +253,7 @@ Datum immbackup_artifacts(PG_FUNCTION_ARGS) {
     RowWriter row(fcinfo);
     guarded([&row] {
         const Catalog catalog = read_catalog(layout(), check_interrupts);
-        const FilesPresent files(layout().active());
+        const FilesPresent files(layout());
         for (const auto& [stem, artifact] : catalog.artifacts) {
             write_artifact(row, artifact, files);
         }

@@ -105,18 +105,6 @@ std::unique_ptr<Store> open_local_store(const std::string& directory) {
     return std::make_unique<LocalStore>(layout);
 }
 
-std::unique_ptr<Store> open_store_for_reading(const std::string& directory) {
-    const Layout layout{directory};
-    std::error_code error;
-    if (!fs::is_directory(layout.active(), error)) {
-        throw Error(ErrorCode::config,
-                    fmt::format("there is no backup directory at \"{}\"", directory),
-                    error ? error.message() + "." : "It has no folder \"active\".",
-                    "Name the directory that immbackup.directory (BACKUP_DIR) names, or a copy.");
-    }
-    return std::make_unique<LocalStore>(layout);
-}
-
 SealLevel LocalStore::seal_level() {
     if (level_) {
         return *level_;
@@ -124,15 +112,31 @@ SealLevel LocalStore::seal_level() {
     const fs::path probe = layout_.incoming() / fmt::format("{}{}", kProbePrefix, ::getpid());
     unseal_and_remove(probe);  // a process of the same number may have died in between
     const Fd fd = open_file(probe, O_RDWR | O_CREAT | O_EXCL, kStagedMode);
+    errno = 0;
     const bool able = set_inode_flag(fd, InodeFlag::immutable, true) &&
                       has_inode_flag(fd, InodeFlag::immutable) &&
                       set_inode_flag(fd, InodeFlag::immutable, false);
+    const int reason = errno;
     remove_file(probe);
+    if (able) {
+        level_reason_ = "A vault would be more (docs/vault.md).";
+    } else if (reason == EPERM) {
+        level_reason_ =
+            "This process may not set the kernel's immutable flag (CAP_LINUX_IMMUTABLE).";
+    } else {
+        level_reason_ = "The file system of the backup directory has no immutable flag.";
+    }
     level_ = able ? SealLevel::immutable : SealLevel::readonly;
     return *level_;
 }
 
-std::unique_ptr<StagedArtifact> LocalStore::stage(const std::string& stem) {
+std::string LocalStore::seal_reason() {
+    static_cast<void>(seal_level());
+    return level_reason_;
+}
+
+std::unique_ptr<StagedArtifact> LocalStore::stage(const Staging& staging) {
+    const std::string& stem = staging.stem;
     if (!parse_stem(stem)) {
         throw Error(ErrorCode::internal,
                     fmt::format("\"{}\" is not the name of an artifact", stem));

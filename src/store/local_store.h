@@ -16,8 +16,10 @@ class LocalStore final : public Store {
     explicit LocalStore(Layout layout) : layout_(std::move(layout)) {}
 
     const Layout& layout() const override { return layout_; }
+    AuditLog open_audit(const std::string& origin) const override { return {layout_, origin}; }
     SealLevel seal_level() override;
-    std::unique_ptr<StagedArtifact> stage(const std::string& stem) override;
+    std::string seal_reason() override;
+    std::unique_ptr<StagedArtifact> stage(const Staging& staging) override;
     void publish(std::unique_ptr<StagedArtifact> staged, const Manifest& manifest) override;
     SweepReport sweep(const std::vector<std::string>& known) override;
     std::vector<std::string> list() const override;
@@ -33,7 +35,8 @@ class LocalStore final : public Store {
                                     const CancelToken& cancel) const override;
     void reseal(const std::string& stem, SealLevel level) override;
     bool has_manifest(const std::string& stem) const override;
-    std::uint64_t remove(const std::string& stem) override;
+    bool complete(const std::string& stem) const override;
+    std::uint64_t remove(const std::string& stem, const std::string& reason) override;
 
   private:
     std::array<fs::path, 3> files_of(const std::string& stem) const;
@@ -51,6 +54,7 @@ class LocalStore final : public Store {
 
     Layout layout_;
     std::optional<SealLevel> level_;
+    std::string level_reason_;
 };
 
 }  // namespace immbackup

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "core/digest.h"
 #include "store/local_store.h"
 
@@ -73,7 +75,15 @@ bool LocalStore::has_manifest(const std::string& stem) const {
     return ::lstat(layout_.manifest(stem).c_str(), &status) == 0;
 }
 
-std::uint64_t LocalStore::remove(const std::string& stem) {
+bool LocalStore::complete(const std::string& stem) const {
+    const auto files = files_of(stem);
+    return std::all_of(files.begin(), files.end(), [](const fs::path& file) {
+        struct stat status {};
+        return ::lstat(file.c_str(), &status) == 0 && S_ISREG(status.st_mode);
+    });
+}
+
+std::uint64_t LocalStore::remove(const std::string& stem, const std::string& /*reason*/) {
     std::uint64_t freed = 0;
     for (const auto& file : files_of(stem)) {
         struct stat status {};

@@ -6,7 +6,7 @@
 \pset pager off
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
-SELECT plan(68);
+SELECT plan(69);
 GRANT ALL ON SCHEMA public TO PUBLIC;
 
 CREATE ROLE imm_nobody;
@@ -25,7 +25,7 @@ SELECT throws_ok('SELECT immbackup.cancel_run()', '42501', NULL, 'PUBLIC cannot 
 SELECT throws_ok('SELECT immbackup.' || f, '42501', NULL, 'PUBLIC cannot ' || f)
   FROM unnest(ARRAY['hold(''x'', ''y'')', 'release(''x'', ''y'')', 'accept_anomaly(''x'', ''y'')',
                     'retire_database(''x'', ''y'')', 'acknowledge_settings(''y'')', 'acknowledge_clock(''y'')',
-                    'prune(false)', 'upload_pending()', 's3_check()']) AS f;
+                    'prune(false)', 'upload_pending()', 'import()', 's3_check()']) AS f;
 SELECT throws_ok('SELECT immbackup.verify_audit()', '42501', NULL, 'PUBLIC cannot verify');
 SELECT throws_ok('SELECT immbackup.version()', '42501', NULL, 'PUBLIC cannot ask for the version');
 RESET ROLE;

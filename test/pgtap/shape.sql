@@ -6,7 +6,7 @@
 \pset pager off
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
-SELECT plan(55);
+SELECT plan(56);
 
 SELECT has_schema('immbackup');
 SELECT schema_owner_is('immbackup', current_user);
@@ -14,7 +14,7 @@ SELECT extensions_are('pg_catalog', ARRAY['plpgsql', 'immbackup'], 'it is in pg_
 SELECT functions_are('immbackup', ARRAY['run_now', 'cancel_run', 'verify_audit', 'audit', 'version', 'runs',
                                         'artifacts', 'progress', 'status', 'next_runs', 'settings', 'hold', 'release',
                                         'accept_anomaly', 'retire_database', 'acknowledge_settings', 'acknowledge_clock',
-                                        'prune', 'retention', 'coverage', 'retention_preview', 'upload_pending',
+                                        'prune', 'retention', 'coverage', 'retention_preview', 'upload_pending', 'import',
                                         's3_check']);
 SELECT views_are('immbackup', ARRAY['audit', 'runs', 'artifacts', 'progress', 'status', 'retention', 'coverage',
                                     'settings']);
@@ -47,7 +47,7 @@ SELECT columns_are('immbackup', 'status',
           'consecutive_failures', 'last_error', 'last_error_detail',
           'last_error_hint', 'last_error_code', 'last_error_run', 'library_version', 'installed_version',
           'extension_version', 'restart_needed', 'update_needed', 'settings_pending_restart', 'artifacts',
-          'bytes', 'seal', 'missing', 'corrupt', 'anomalies', 'anomaly_bytes', 'holds', 'uploads_pending', 'uploads_not_locked', 'anchored_seq', 'anchored', 'prune_blocked',
+          'bytes', 'seal', 'vault', 'vault_problem', 'outside_vault', 'missing', 'corrupt', 'anomalies', 'anomaly_bytes', 'holds', 'uploads_pending', 'uploads_not_locked', 'anchored_seq', 'anchored', 'prune_blocked',
           'prune_blocked_bytes', 'unacknowledged', 'unacknowledged_since', 'free_bytes', 'days_until_full',
           'shares_data_disk', 'audit_records', 'audit_head', 'audit_bad_lines', 'audit_problem']);
 SELECT columns_are('immbackup', 'retention',
@@ -57,6 +57,7 @@ SELECT columns_are('immbackup', 'coverage',
     ARRAY['database', 'globals', 'day', 'made', 'present', 'due', 'missed', 'oldest', 'newest']);
 SELECT volatility_is('immbackup', 'prune', ARRAY['boolean'], 'volatile');
 SELECT volatility_is('immbackup', 'upload_pending', ARRAY[]::text[], 'volatile');
+SELECT volatility_is('immbackup', 'import', ARRAY[]::text[], 'volatile');
 SELECT volatility_is('immbackup', 's3_check', ARRAY['boolean'], 'volatile');
 SELECT is(pg_get_function_arguments('immbackup.s3_check'::regproc) ~ '^probe boolean DEFAULT false', true,
           'a check writes nothing under lock unless it is told to');

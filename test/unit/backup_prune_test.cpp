@@ -39,7 +39,7 @@ class Pruning : public testing::Test {
     PruneReport prune_now() { return prune(*store_, audit_, settings_, cancel_, told_); }
     void inspect() { inspect_artifacts(*store_, audit_, cancel_, told_); }
     void say(const char* kind, const std::string& subject) {
-        record_act(audit_, {kind, subject, "because", "anna"});
+        record_act(*store_, audit_, {kind, subject, "because", "anna"});
     }
     const ArtifactEntry& entry(const std::string& stem) {
         audit_.refresh();
@@ -144,7 +144,7 @@ TEST_F(Pruning, ActsAreRefusedWithAReason) {
     using Code = ErrorCode;
     EXPECT_TRUE(throws_error(Code::not_found, "no artifact \"x\"", [&] { say("hold", "x"); }));
     EXPECT_TRUE(throws_error(Code::usage, "a reason is needed", [&] {
-        record_act(audit_, {"hold", stems_[0], " \n", "anna"});
+        record_act(*store_, audit_, {"hold", stems_[0], " \n", "anna"});
     }));
     say("hold", stems_[0]);
     EXPECT_TRUE(throws_error(Code::exists, "under a hold", [&] { say("hold", stems_[0]); }));

@@ -1,0 +1,466 @@
+#include "store/vault_client.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+
+#include "core/names.h"
+#include "io/clock.h"
+
+namespace immbackup {
+
+namespace {
+
+// A helper that got its end of file exits at once; one that does not must not hold us up.
+constexpr int kGraceMs = 2'000;
+constexpr std::string_view kBanner = "immbackup-vault ";
+
+[[noreturn]] void not_understood(std::string_view line) {
+    throw Error(ErrorCode::version, "the vault's helper gave an answer that is none",
+                fmt::format("It said \"{}\".", vault_word(line.substr(0, 200))),
+                "Install helper and extension of the same version: `make install install-vault`.");
+}
+
+int hex_digit(char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+std::string unescaped(std::string_view text, std::string_view line) {
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] != '%') {
+            out += text[i];
+            continue;
+        }
+        const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
+        const int low = high < 0 ? -1 : hex_digit(text[i + 2]);
+        if (low < 0) {
+            not_understood(line);
+        }
+        out += static_cast<char>(high * 16 + low);
+        i += 2;
+    }
+    return out;
+}
+
+std::string_view next_word(std::string_view& rest) {
+    const auto end = std::min(rest.find(' '), rest.size());
+    const std::string_view word = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    return word;
+}
+
+bool is_error_name(std::string_view name) {
+    return error_code_name(error_code_from_name(name)) == name && name != "ok";
+}
+
+constexpr std::size_t kFrameHead = 5;
+
+void put_big_endian(std::span<std::byte> to, std::uint64_t value) {
+    for (std::size_t i = to.size(); i-- > 0; value >>= 8U) {
+        to[i] = static_cast<std::byte>(value & 0xFFU);
+    }
+}
+
+std::array<std::byte, kFrameHead> frame_head(char kind, std::size_t length) {
+    std::array<std::byte, kFrameHead> head{static_cast<std::byte>(kind)};
+    put_big_endian(std::span(head).subspan(1), length);
+    return head;
+}
+
+struct Ends {
+    Fd ours, theirs;
+};
+
+Ends make_socketpair() {
+    std::array<int, 2> ends{};
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+        throw system_error(errno, "create a socket");
+    }
+    Ends pair{Fd(ends[0]), Fd(ends[1])};
+    // Above the standard descriptors, so that the child's dup2 never meets its own source.
+    if (pair.theirs.get() <= STDERR_FILENO) {
+        pair.theirs = Fd(::fcntl(pair.theirs.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+        if (!pair.theirs) {
+            throw system_error(errno, "create a socket");
+        }
+    }
+    return pair;
+}
+
+void set_nonblocking(const Fd& fd) {
+    ::fcntl(fd.get(), F_SETFL, ::fcntl(fd.get(), F_GETFL) | O_NONBLOCK);
+}
+
+Fd connect_to(const std::string& path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path.size() >= sizeof address.sun_path) {
+        throw Error(ErrorCode::config,
+                    fmt::format("the path of the vault's socket is too long: \"{}\"", path));
+    }
+    std::memcpy(address.sun_path, path.c_str(), path.size());
+    Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (!fd) {
+        throw system_error(errno, "create a socket");
+    }
+    if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+        const Error error = system_error(errno, "connect to the vault's service at", path);
+        throw Error(ErrorCode::config, error.message(), {},
+                    "Start the service (systemctl start immbackup-vault), and see that the OS "
+                    "user that runs PostgreSQL may use its socket.");
+    }
+    return fd;
+}
+
+VaultAnswer fields_of(std::string_view rest, std::string_view line) {
+    VaultAnswer answer;
+    while (!rest.empty()) {
+        const std::string_view word = next_word(rest);
+        const auto equals = word.find('=');
+        if (equals == 0 || equals == std::string_view::npos ||
+            !answer.fields.emplace(word.substr(0, equals), unescaped(word.substr(equals + 1), line))
+                 .second) {
+            not_understood(line);
+        }
+    }
+    return answer;
+}
+
+}  // namespace
+
+const std::string& VaultAnswer::text(std::string_view name) const {
+    const auto found = fields.find(name);
+    if (found == fields.end()) {
+        throw Error(ErrorCode::version,
+                    fmt::format("the vault's helper left out \"{}\" in its answer", name), {},
+                    "Install helper and extension of the same version: `make install "
+                    "install-vault`.");
+    }
+    return found->second;
+}
+
+std::uint64_t VaultAnswer::number(std::string_view name) const {
+    const std::string& value = text(name);
+    std::uint64_t out = 0;
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), out);
+    if (error != std::errc{} || end != value.data() + value.size()) {
+        not_understood(fmt::format("{}={}", name, value));
+    }
+    return out;
+}
+
+VaultAnswer parse_vault_answer(std::string_view line) {
+    std::string_view rest = line;
+    const std::string_view verdict = next_word(rest);
+    if (verdict == "error") {
+        const std::string_view name = next_word(rest);
+        const std::string_view message = next_word(rest);
+        if (!is_error_name(name) || message.empty() || rest.find(' ') != std::string_view::npos) {
+            not_understood(line);
+        }
+        throw Error(error_code_from_name(name), unescaped(message, line), {},
+                    unescaped(rest, line));
+    }
+    if (verdict != "ok") {
+        not_understood(line);
+    }
+    return fields_of(rest, line);
+}
+
+std::string vault_field(std::string_view name, std::string_view value) {
+    return value.empty() ? std::string() : fmt::format(" {}={}", name, vault_word(value));
+}
+std::string vault_word(std::string_view text) {
+    constexpr std::string_view kPlain =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/";
+    std::string out;
+    for (const char c : text) {
+        if (kPlain.find(c) != std::string_view::npos) {
+            out += c;
+        } else {
+            out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+        }
+    }
+    return out;
+}
+
+VaultClient::VaultClient(std::string helper, int timeout_ms) : helper_(std::move(helper)) {
+    if (helper_.empty()) {
+        throw Error(ErrorCode::config,
+                    "the backup directory is a vault, and its helper is not known", {},
+                    "Set immbackup.vault_helper (BACKUP_VAULT_HELPER) to the program "
+                    "immbackup-vault, or to the socket of its service.");
+    }
+    struct stat status {};
+    if (::stat(helper_.c_str(), &status) != 0) {
+        const Error error = system_error(errno, "look at the vault's helper", helper_);
+        throw Error(ErrorCode::config, error.message(), "immbackup.vault_helper names it.",
+                    "Install it (`make install-vault`), or start its service.");
+    }
+    if (S_ISSOCK(status.st_mode)) {
+        socket_ = connect_to(helper_);
+    } else {
+        Ends ends = make_socketpair();
+        SpawnOptions options;
+        options.program = helper_;
+        options.empty_environment = true;
+        options.stdin_fd = options.stdout_fd = ends.theirs.get();
+        options.pipe_stdout = options.pipe_stderr = false;
+        try {
+            child_ = Child::spawn(options);
+        } catch (const Error& error) {
+            throw Error(ErrorCode::config, error.message(),
+                        "It is the vault's helper, and immbackup.vault_helper names it.",
+                        "Install it anew: `make install-vault`.");
+        }
+        socket_ = std::move(ends.ours);
+    }
+    set_nonblocking(socket_);
+    const std::string line =
+        read_line(monotonic_ms() + static_cast<std::uint64_t>(std::max(timeout_ms, 0)));
+    std::string_view rest = line;
+    const std::string version = std::to_string(kVaultProtocol);
+    if (!rest.starts_with(kBanner)) {
+        broken_ = true;
+        not_understood(line);
+    }
+    rest.remove_prefix(kBanner.size());
+    if (const std::string_view theirs = next_word(rest); theirs != version) {
+        fail(ErrorCode::version,
+             fmt::format("speaks protocol version {}, and this program speaks {}",
+                         vault_word(theirs.substr(0, 20)), version),
+             {},
+             "Install helper and extension of the same version: `make install install-vault`, then "
+             "restart the vault's service.");
+    }
+    greeting_ = rest;
+}
+
+VaultClient::~VaultClient() {
+    socket_.reset();  // end of file: what was not committed is discarded
+    if (child_) {
+        child_->leave(kGraceMs);
+    }
+}
+
+void VaultClient::fail(ErrorCode code, const std::string& what, const std::string& detail,
+                       const std::string& hint) {
+    broken_ = true;
+    throw Error(code, fmt::format("the vault's helper \"{}\" {}", helper_, what), detail, hint);
+}
+
+void VaultClient::fail_closed() {
+    std::string detail = "The connection was closed before it had answered.";
+    if (child_) {
+        socket_.reset();
+        if (const auto status = child_->leave(kGraceMs); status && !status->success()) {
+            detail = fmt::format("It ended with {}.", status->text());
+        }
+        child_.reset();
+    }
+    fail(ErrorCode::io, "ended without an answer", detail,
+         "See the system's log; \"immbackup check --vault\" tries it.");
+}
+
+bool VaultClient::wait_for(short events, std::uint64_t deadline, short& ready) {
+    while (true) {
+        const std::uint64_t time = monotonic_ms();
+        std::array<pollfd, 2> wait{pollfd{socket_.get(), events, 0},
+                                   pollfd{cancel_ != nullptr ? cancel_->fd() : -1, POLLIN, 0}};
+        const int left = time >= deadline
+                             ? 0
+                             : static_cast<int>(std::min<std::uint64_t>(deadline - time, 1 << 30));
+        const int count = ::poll(wait.data(), wait.size(), left);
+        if (cancel_ != nullptr && cancel_->cancelled()) {
+            broken_ = true;
+            cancel_->check();
+        }
+        if (count > 0) {
+            ready = wait[0].revents;
+            return true;
+        }
+        if (count < 0 && errno != EINTR) {
+            throw system_error(errno, "wait for the vault's helper");
+        }
+        if (count == 0 && left == 0) {
+            return false;
+        }
+    }
+}
+
+// Takes what is there, and a descriptor that comes with it.
+void VaultClient::receive(std::uint64_t deadline) {
+    std::array<char, 4096> buffer{};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    while (true) {
+        iovec part{buffer.data(), buffer.size()};
+        msghdr message{};
+        message.msg_iov = &part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.data();
+        message.msg_controllen = control.size();
+        const ssize_t count = ::recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+        if (count < 0 && errno == EINTR) {
+            continue;
+        }
+        if (count < 0 && errno == EAGAIN) {
+            short ready = 0;
+            if (!wait_for(POLLIN, deadline, ready)) {
+                fail(ErrorCode::timeout, "does not answer", {},
+                     "Look at its process (it may wait for a disk), and at the system's log.");
+            }
+            continue;
+        }
+        if (count <= 0) {
+            fail_closed();
+        }
+        for (cmsghdr* each = CMSG_FIRSTHDR(&message); each != nullptr;
+             each = CMSG_NXTHDR(&message, each)) {
+            if (each->cmsg_level == SOL_SOCKET && each->cmsg_type == SCM_RIGHTS) {
+                int fd = -1;
+                std::memcpy(&fd, CMSG_DATA(each), sizeof fd);
+                descriptor_ = Fd(fd);
+            }
+        }
+        input_.append(buffer.data(), static_cast<std::size_t>(count));
+        return;
+    }
+}
+
+std::string VaultClient::read_line(std::uint64_t deadline) {
+    while (true) {
+        if (const auto end = input_.find('\n'); end != std::string::npos) {
+            std::string line = input_.substr(0, end);
+            input_.erase(0, end + 1);
+            return line;
+        }
+        if (input_.size() > kMaxVaultAnswer) {
+            broken_ = true;
+            not_understood(input_);
+        }
+        receive(deadline);
+    }
+}
+
+VaultAnswer VaultClient::read_answer(int timeout_ms) {
+    check_usable();
+    const std::string line =
+        read_line(monotonic_ms() + static_cast<std::uint64_t>(std::max(timeout_ms, 0)));
+    try {
+        VaultAnswer answer = parse_vault_answer(line);
+        answer.descriptor = std::move(descriptor_);
+        return answer;
+    } catch (const Error& error) {
+        descriptor_.reset();
+        broken_ = broken_ || error.code() == ErrorCode::version;
+        throw;
+    }
+}
+
+void VaultClient::write(std::span<const std::byte> bytes) {
+    check_usable();
+    while (!bytes.empty()) {
+        const ssize_t count =
+            ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (count > 0) {
+            bytes = bytes.subspan(static_cast<std::size_t>(count));
+            continue;
+        }
+        if (count < 0 && errno == EINTR) {
+            continue;
+        }
+        short ready = 0;
+        if (count < 0 && errno == EAGAIN) {
+            if (!wait_for(POLLIN | POLLOUT, monotonic_ms() + kStallMs, ready)) {
+                fail(ErrorCode::timeout, "takes no more of what is sent to it", {},
+                     "Look at its process (it may wait for a disk), and at the system's log.");
+            }
+            if ((ready & POLLIN) == 0) {
+                continue;
+            }
+        } else if (errno != EPIPE && errno != ECONNRESET) {
+            throw system_error(errno, "send to the vault's helper", helper_);
+        }
+        // It says something in the middle, or is gone: nothing but an error may stand there.
+        broken_ = true;
+        const std::string line = read_line(monotonic_ms() + kAnswerMs);
+        static_cast<void>(parse_vault_answer(line));
+        not_understood(line);
+    }
+}
+
+void VaultClient::write_line(std::string_view request) {
+    const std::string line = std::string(request) + "\n";
+    write(std::as_bytes(std::span(line.data(), line.size())));
+}
+
+VaultAnswer VaultClient::ask(std::string_view request, int timeout_ms) {
+    write_line(request);
+    return read_answer(timeout_ms);
+}
+
+VaultAnswer VaultClient::ask(std::string_view request, const Item& each) {
+    write_line(request);
+    while (true) {
+        const std::string line = read_line(monotonic_ms() + kAnswerMs);
+        std::string_view rest = line;
+        const std::string_view kind = next_word(rest);
+        try {
+            if (kind == "ok" || kind == "error") {
+                return parse_vault_answer(line);
+            }
+            each(kind, fields_of(rest, line));
+        } catch (const Error& error) {
+            broken_ = broken_ || error.code() == ErrorCode::version;
+            throw;
+        }
+    }
+}
+
+void VaultClient::write_content(std::span<const std::byte> bytes) {
+    constexpr std::size_t kMaxFrame = 1024 * 1024;
+    while (!bytes.empty()) {
+        const auto piece = bytes.first(std::min(bytes.size(), kMaxFrame));
+        write(frame_head('D', piece.size()));
+        write(piece);
+        bytes = bytes.subspan(piece.size());
+    }
+}
+
+void VaultClient::commit(std::uint64_t size, std::string_view sha256) {
+    constexpr std::size_t kDigest = 32;
+    std::array<std::byte, kFrameHead + sizeof(std::uint64_t) + kDigest> frame{};
+    const auto head = frame_head('C', frame.size() - kFrameHead);
+    std::copy(head.begin(), head.end(), frame.begin());
+    put_big_endian(std::span(frame).subspan(kFrameHead, sizeof size), size);
+    for (std::size_t i = 0; i < kDigest; ++i) {
+        unsigned value = 0;
+        std::from_chars(sha256.data() + 2 * i, sha256.data() + 2 * i + 2, value, 16);
+        frame[kFrameHead + sizeof size + i] = static_cast<std::byte>(value);
+    }
+    write(frame);
+}
+
+void VaultClient::check_usable() {
+    if (broken_) {
+        fail(ErrorCode::io, "cannot be asked any more",
+             "An earlier request of this connection failed.");
+    }
+}
+
+bool VaultClient::usable() const {
+    pollfd look{socket_.get(), POLLIN, 0};
+    return !broken_ && socket_ && input_.empty() && ::poll(&look, 1, 0) == 0;
+}
+
+}  // namespace immbackup
