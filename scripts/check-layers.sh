@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 declare -A may_use=(
-    [core]="core" [io]="core io" [dump]="core io dump" [store]="core io store" [s3]="core io s3"
+    [core]="core" [io]="core io" [dump]="core io dump" [store]="core io store" [s3]="core io s3" [vault]="vault"
     [backup]="core io dump store s3 backup" [restore]="core io dump store s3 restore"
     [cli]="core io dump store s3 backup restore cli" [postgres]="core io store postgres"
 )

@@ -1,0 +1,227 @@
+#include "vault/artifacts.h"
+
+#include <fcntl.h>
+#include <sys/xattr.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <tuple>
+
+#include "vault/failure.h"
+#include "vault/log.h"
+
+namespace immbackup::vault {
+
+namespace {
+
+constexpr std::string_view kAttested = ".sealed";
+constexpr mode_t kSealedMode = 0440;
+
+RecordState read_record(const Fd& fd, SealRecord& record) {
+    std::array<char, kMaxSealRecord> text{};
+    const ssize_t size = ::fgetxattr(fd.get(), kSealAttribute, text.data(), text.size());
+    if (size < 0) {
+        if (errno == ENODATA || errno == ENOTSUP) {
+            return RecordState::absent;
+        }
+        return RecordState::broken;
+    }
+    return parse_record({text.data(), static_cast<std::size_t>(size)}, record);
+}
+
+SealedFile look_at_file(const Tree& tree, const std::string& stem, FileKind kind) {
+    SealedFile file;
+    file.fd = open_in(tree.active(), file_name(stem, kind));
+    if (!file.fd) {
+        return file;
+    }
+    const struct stat status = status_of(file.fd);
+    file.size = static_cast<std::uint64_t>(status.st_size);
+    file.changed = static_cast<Millis>(status.st_ctim.tv_sec) * 1000 +
+                   status.st_ctim.tv_nsec / 1'000'000 + 1;  // never earlier than it was
+    file.flagged = has_flag(file.fd, Flag::immutable);
+    file.state = read_record(file.fd, file.record);
+    if (file.state == RecordState::sound &&
+        (file.record.stem != stem || file.record.kind != kind || file.record.size != file.size ||
+         status.st_uid != tree.user() || (status.st_mode & 07777) != kSealedMode)) {
+        file.state = RecordState::broken;
+    }
+    return file;
+}
+
+// A line of records/ that only the helper can have written.
+RecordState read_beside(const Tree& tree, const std::string& name, SealRecord& record) {
+    const Fd fd = open_in(tree.records(), name);
+    if (!fd) {
+        return RecordState::absent;
+    }
+    const std::string text = read_whole(fd, kMaxSealRecord);
+    return text.empty() || text.back() != '\n'
+               ? RecordState::broken
+               : parse_record({text.data(), text.size() - 1}, record);
+}
+
+bool is_newer(const SealRecord& one, const SealRecord& other) {
+    return std::tie(one.sealed, one.stem) > std::tie(other.sealed, other.stem);
+}
+
+}  // namespace
+
+const char* state_name(ArtifactState state) {
+    switch (state) {
+        case ArtifactState::sealed:
+            return "sealed";
+        case ArtifactState::unattested:
+            return "unattested";
+        case ArtifactState::orphan:
+            return "orphan";
+        case ArtifactState::missing:
+            return "missing";
+        case ArtifactState::unknown:
+            break;
+    }
+    return "unknown";
+}
+
+bool Artifact::whole() const {
+    const SealRecord& first = files[0].record;
+    return std::all_of(files.begin(), files.end(), [&](const SealedFile& file) {
+        return file.state == RecordState::sound && file.record.database == first.database &&
+               file.record.retain_until == first.retain_until &&
+               file.record.sealed == first.sealed && file.record.level == first.level;
+    });
+}
+
+bool Artifact::any() const {
+    return std::any_of(files.begin(), files.end(), [](const auto& file) { return file.there(); });
+}
+
+bool Artifact::newer() const {
+    return std::any_of(files.begin(), files.end(),
+                       [](const auto& file) { return file.state == RecordState::newer; });
+}
+
+Level Artifact::level() const {
+    if (!whole()) {
+        return Level::none;
+    }
+    return std::all_of(files.begin(), files.end(), [](const auto& file) { return file.flagged; })
+               ? Level::vault
+               : Level::dac;
+}
+
+ArtifactState Artifact::state() const {
+    if (newer()) {
+        return ArtifactState::unknown;
+    }
+    if (!any()) {
+        return ArtifactState::missing;
+    }
+    if (!whole() || level() < files[0].record.level) {
+        return attested || !whole() ? ArtifactState::orphan : ArtifactState::unattested;
+    }
+    return attested ? ArtifactState::sealed : ArtifactState::unattested;
+}
+
+std::string attestation_name(const std::string& stem) {
+    return stem + std::string(kAttested);
+}
+
+std::string hold_name(const std::string& stem) {
+    return stem + ".held";
+}
+
+std::string extension_name(const std::string& stem, std::size_t number) {
+    return stem + ".extended." + std::to_string(number);
+}
+
+Artifact look_at(const Tree& tree, const std::string& stem) {
+    Artifact artifact;
+    artifact.stem = stem;
+    for (const FileKind kind : kFileKinds) {
+        SealedFile& file = artifact.files.at(static_cast<std::size_t>(kind));
+        file = look_at_file(tree, stem, kind);
+        if (file.state == RecordState::sound) {
+            artifact.retain_until = std::max(artifact.retain_until, file.record.retain_until);
+        }
+    }
+    artifact.attested = exists_in(tree.records(), attestation_name(stem));
+    artifact.held = exists_in(tree.records(), hold_name(stem));
+    while (artifact.extensions < kMaxExtensions) {
+        SealRecord extension;
+        const RecordState state =
+            read_beside(tree, extension_name(stem, artifact.extensions + 1), extension);
+        if (state == RecordState::absent) {
+            break;
+        }
+        if (state != RecordState::sound || extension.stem != stem) {
+            throw Failure{Code::corrupt,
+                          "extension " + std::to_string(artifact.extensions + 1) + " of \"" + stem +
+                              "\" cannot be read, so that nobody knows how long it is kept",
+                          {}};
+        }
+        ++artifact.extensions;
+        artifact.retain_until = std::max(artifact.retain_until, extension.retain_until);
+    }
+    return artifact;
+}
+
+Inventory inventory(const Tree& tree) {
+    Inventory out;
+    for (const std::string& name : names_in(tree.active())) {
+        if (auto parts = parse_file_name(name)) {
+            out.stems.push_back(std::move(parts->first));
+        } else {
+            out.foreign.push_back(name);
+        }
+    }
+    for (const std::string& name : names_in(tree.records())) {
+        if (name.ends_with(kAttested)) {
+            out.stems.push_back(name.substr(0, name.size() - kAttested.size()));
+        }
+    }
+    std::sort(out.stems.begin(), out.stems.end());
+    out.stems.erase(std::unique(out.stems.begin(), out.stems.end()), out.stems.end());
+    return out;
+}
+
+Usage usage(const Tree& tree) {
+    Usage out;
+    out.bytes = log_size(tree);
+    for (const std::string& name : names_in(tree.active())) {
+        struct stat status {};
+        if (::fstatat(tree.active().get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) {
+            out.bytes += static_cast<std::uint64_t>(status.st_size);
+            ++out.files;
+        }
+    }
+    return out;
+}
+
+std::uint64_t newer_sealed(const Tree& tree, const Artifact& artifact, std::uint64_t enough) {
+    SealRecord own;
+    for (const SealedFile& file : artifact.files) {
+        if (file.state == RecordState::sound) {
+            own = file.record;
+        }
+    }
+    std::uint64_t count = 0;
+    const std::vector<std::string> names = names_in(tree.records());
+    // Names begin with a time: the newest are mostly at the end.
+    for (auto at = names.rbegin(); at != names.rend() && count < enough; ++at) {
+        const std::string& name = *at;
+        SealRecord other;
+        if (!name.ends_with(kAttested) || name == attestation_name(artifact.stem) ||
+            read_beside(tree, name, other) != RecordState::sound ||
+            other.database != own.database || !is_newer(other, own)) {
+            continue;
+        }
+        // What is named sealed, but gone or damaged, saves nobody.
+        if (look_at(tree, other.stem).state() == ArtifactState::sealed) {
+            ++count;
+        }
+    }
+    return count;
+}
+
+}  // namespace immbackup::vault

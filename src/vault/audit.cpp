@@ -1,0 +1,64 @@
+// The verbs append and adopt: what clients say in the audit log.
+
+#include <array>
+
+#include "vault/session.h"
+
+namespace immbackup::vault {
+
+void append_record(Session& session, const Request& request) {
+    session.ok();
+    std::string body;
+    session.in().read_content([&](std::span<const char> block) {
+        if (body.size() + block.size() > kMaxLine) {
+            throw Failure{Code::usage, "the record is longer than a line of the log may be", {}};
+        }
+        body.append(block.data(), block.size());
+    });
+    // The helper's own records go beyond the quota, or the vault could never say that it pruned.
+    const Config& config = session.config();
+    std::uint64_t at_most = UINT64_MAX;
+    if (config.quota_bytes != 0) {
+        const std::uint64_t log = log_size(session.tree());
+        const std::uint64_t others = usage(session.tree()).bytes - log;
+        at_most = config.quota_bytes > others ? config.quota_bytes - others : 0;
+    }
+    const Appended said = append(session.tree(), std::string(request.get("event")),
+                                 std::string(request.get("origin")), body, at_most);
+    session.ok(field("seq", said.record.seq) + field("time", said.record.time) +
+               field("prev", said.record.prev) + field("hash", said.record.hash) +
+               field("offset", said.offset));
+}
+
+void adopt(Session& session) {
+    const Tree& tree = session.tree();
+    if (log_exists(tree)) {
+        throw Failure{Code::exists, "the vault has an audit log already",
+                      "A log is adopted before the first record is written."};
+    }
+    Fd fd = create_unnamed(tree.logs());
+    session.ok();
+    ChainCheck check;
+    std::uint64_t size = 0;
+    const std::uint64_t quota = session.config().quota_bytes;
+    const Commit commit = session.in().read_content([&](std::span<const char> block) {
+        size += block.size();
+        if (quota != 0 && size > quota) {
+            throw Failure{Code::no_space, "the log does not fit into the vault's quota", {}};
+        }
+        check.feed({block.data(), block.size()});
+        write_all(fd, block);
+    });
+    check.finish();
+    {
+        const Fd lock = tree.lock(Tree::Lock::log, Tree::Share::exclusive);
+        adopt_log(tree, fd);
+        fd.reset();
+    }
+    const Appended said = session.record(
+        "log_adopted", member("records", check.seq()) + ',' + member("bytes", commit.size) + ',' +
+                           member("sha256", to_hex(commit.sha256)));
+    session.ok(field("records", check.seq()) + place(said) + field("offset", said.offset));
+}
+
+}  // namespace immbackup::vault

@@ -1,0 +1,151 @@
+#include "vault/channel.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "vault/fd.h"
+
+namespace immbackup::vault {
+
+namespace {
+
+// After a failed read or write: waits where that can help, otherwise the connection is over.
+void wait_or_hang_up(int fd, short events) {
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        pollfd waiting{fd, events, 0};
+        static_cast<void>(::poll(&waiting, 1, -1));
+    } else if (errno != EINTR) {
+        throw Hangup{};
+    }
+}
+
+}  // namespace
+
+std::optional<std::string> Channel::read_request() {
+    std::string line;
+    for (;;) {
+        if (at_ == filled_) {
+            at_ = 0;
+            filled_ = read_(buffer_);
+            if (filled_ == 0) {
+                if (line.empty()) {
+                    return std::nullopt;
+                }
+                throw Hangup{};
+            }
+        }
+        const char* begin = buffer_.data() + at_;
+        const auto* end = static_cast<const char*>(std::memchr(begin, '\n', filled_ - at_));
+        const std::size_t count =
+            end == nullptr ? filled_ - at_ : static_cast<std::size_t>(end - begin);
+        if (line.size() + count >= kMaxRequest) {
+            throw Failure{Code::usage, "the request is longer than 8192 bytes", {}};
+        }
+        line.append(begin, count);
+        at_ += count;
+        if (end != nullptr) {
+            ++at_;
+            return line;
+        }
+    }
+}
+
+void Channel::read_exactly(std::span<char> out) {
+    const std::size_t buffered = std::min(out.size(), filled_ - at_);
+    std::memcpy(out.data(), buffer_.data() + at_, buffered);
+    at_ += buffered;
+    for (std::size_t done = buffered; done < out.size();) {
+        const std::size_t count = read_(out.subspan(done));
+        if (count == 0) {
+            throw Hangup{};  // before a commit: nothing of this content counts
+        }
+        done += count;
+    }
+}
+
+Commit Channel::read_content(const Sink& sink) {
+    Sha256 sha;
+    std::uint64_t size = 0;
+    ++contents_;
+    block_.resize(kMaxFrame);
+    for (;;) {
+        std::array<char, kFrameHeader> header{};
+        read_exactly(header);
+        const Frame frame = parse_frame(header);
+        if (frame.kind == 'X') {
+            throw Failure{Code::cancelled, "the client aborted", {}};
+        }
+        if (frame.kind == 'C') {
+            std::array<char, kCommitSize> body{};
+            read_exactly(body);
+            const Commit commit = parse_commit(body);
+            if (commit.size != size || commit.sha256 != sha.finish()) {
+                throw Failure{Code::corrupt,
+                              "size or digest of the commit are not those of the bytes that came",
+                              {}};
+            }
+            return commit;
+        }
+        const std::span<char> block(block_.data(), frame.length);
+        read_exactly(block);
+        sha.update(block);
+        size += frame.length;
+        sink(block);
+    }
+}
+
+Channel::Read reader_of(int fd) {
+    return [fd](std::span<char> out) {
+        for (;;) {
+            const ssize_t count = ::read(fd, out.data(), out.size());
+            if (count >= 0) {
+                return static_cast<std::size_t>(count);
+            }
+            wait_or_hang_up(fd, POLLIN);
+        }
+    };
+}
+
+void write_line(int fd, const std::string& line, int passed) {
+    const std::string text = line + '\n';
+    std::size_t done = 0;
+    while (done < text.size()) {
+        ssize_t count = -1;
+        if (passed >= 0 && done == 0) {
+            iovec part{const_cast<char*>(text.data()), text.size()};
+            alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+            msghdr message{};
+            message.msg_iov = &part;
+            message.msg_iovlen = 1;
+            message.msg_control = control.data();
+            message.msg_controllen = control.size();
+            cmsghdr* rights = CMSG_FIRSTHDR(&message);
+            rights->cmsg_level = SOL_SOCKET;
+            rights->cmsg_type = SCM_RIGHTS;
+            rights->cmsg_len = CMSG_LEN(sizeof(int));
+            std::memcpy(CMSG_DATA(rights), &passed, sizeof(int));
+            count = ::sendmsg(fd, &message, MSG_NOSIGNAL);
+        } else {
+            count = ::write(fd, text.data() + done, text.size() - done);
+        }
+        if (count >= 0) {
+            done += static_cast<std::size_t>(count);
+        } else {
+            wait_or_hang_up(fd, POLLOUT);
+        }
+    }
+}
+
+bool is_unix_socket(int fd) {
+    int domain = 0;
+    int type = 0;
+    socklen_t size = sizeof domain;
+    return ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX &&
+           ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
+
+}  // namespace immbackup::vault

@@ -1,0 +1,150 @@
+#include "vault/clock.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <ctime>
+
+namespace immbackup::vault {
+
+namespace {
+
+constexpr Millis kTolerance = 120'000;
+constexpr Millis kSlew = 500;                     // NTP slews by at most one part in so many
+constexpr Millis kSteady = 4 * 3'600'000LL;       // so long after a boot
+constexpr Millis kForever = 253'402'300'799'999;  // the end of year 9999
+
+bool far(Millis span) {
+    return span > kTolerance || span < -kTolerance;
+}
+
+std::string minutes(Millis span) {
+    return std::to_string((std::abs(span) + 59'999) / 60'000) + " min";
+}
+
+Millis read_clock(clockid_t clock) {
+    timespec time{};
+    ::clock_gettime(clock, &time);
+    return static_cast<Millis>(time.tv_sec) * 1000 + time.tv_nsec / 1'000'000;
+}
+
+}  // namespace
+
+ClockSample sample_clocks() {
+    ClockSample sample;
+    std::array<char, 36> boot{};
+    const int fd = ::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        if (::read(fd, boot.data(), boot.size()) == static_cast<ssize_t>(boot.size())) {
+            sample.boot_id.assign(boot.data(), boot.size());
+        }
+        ::close(fd);
+    }
+    sample.monotonic = read_clock(CLOCK_BOOTTIME);
+    sample.wall = std::clamp<Millis>(read_clock(CLOCK_REALTIME), 0, kForever);
+    return sample;
+}
+
+void ClockState::observe(const ClockSample& sample) {
+    if (wall != 0) {
+        const bool same_boot =
+            !boot_id.empty() && sample.boot_id == boot_id && sample.monotonic >= monotonic;
+        const Millis elapsed = sample.monotonic - monotonic;
+        const Millis jump = sample.wall - wall - elapsed;
+        if (!same_boot) {
+            // A boot whose time of waiting was not over leaves it to the next one.
+            if (!waiting || steady >= kSteady) {
+                steady = 0;
+            }
+            waiting = true;
+            jumped = 0;
+        } else if (far(std::max<Millis>(std::abs(jump) - elapsed / kSlew, 0))) {
+            jumped += jump;
+            steady = 0;
+        } else if (waiting) {
+            steady += elapsed;
+        }
+    }
+    boot_id = sample.boot_id;
+    monotonic = sample.monotonic;
+    wall = sample.wall;
+    newest = std::max(newest, wall);
+}
+
+void ClockState::accept(const ClockSample& sample) {
+    *this = {sample.boot_id, sample.monotonic, sample.wall, 0, sample.wall, false, 0};
+}
+
+std::string ClockState::blocked() const {
+    if (newest - wall > kTolerance) {
+        return "the clock is " + minutes(newest - wall) + " behind the latest time seen, " +
+               format_time(newest);
+    }
+    if (far(jumped)) {
+        return "the clock was set " + std::string(jumped > 0 ? "forward" : "back") + " by " +
+               minutes(jumped) + " while the machine was running";
+    }
+    if (only_waits()) {
+        return "the machine was restarted; its clock is trusted after another " +
+               minutes(kSteady - steady) + " of steady time";
+    }
+    return {};
+}
+
+bool ClockState::only_waits() const {
+    return waiting && steady < kSteady && !far(jumped) && newest - wall <= kTolerance;
+}
+
+std::string format_clock(const ClockState& state) {
+    return "1" + (state.boot_id.empty() ? std::string{} : field("boot", state.boot_id)) +
+           field("monotonic", std::to_string(state.monotonic)) +
+           field("wall", std::to_string(state.wall)) +
+           field(state.jumped < 0 ? "back" : "forward", std::to_string(std::abs(state.jumped))) +
+           field("newest", std::to_string(state.newest)) +
+           field("waiting", std::to_string(static_cast<int>(state.waiting))) +
+           field("steady", std::to_string(state.steady)) + "\n";
+}
+
+bool parse_clock(std::string_view text, ClockState& state) {
+    if (!text.starts_with("1 ") || !text.ends_with('\n')) {
+        return false;
+    }
+    const auto fields = parse_fields(text.substr(2, text.size() - 3));
+    if (!fields) {
+        return false;
+    }
+    ClockState read;
+    for (const auto& [key, value] : *fields) {
+        if (key == "boot") {
+            read.boot_id = value;
+            continue;
+        }
+        const auto number = parse_number(value, kForever);
+        if (!number) {
+            return false;
+        }
+        const auto millis = static_cast<Millis>(*number);
+        if (key == "monotonic") {
+            read.monotonic = millis;
+        } else if (key == "wall") {
+            read.wall = millis;
+        } else if (key == "back" || key == "forward") {
+            read.jumped = key == "back" ? -millis : millis;
+        } else if (key == "newest") {
+            read.newest = millis;
+        } else if (key == "waiting") {
+            read.waiting = millis != 0;
+        } else if (key == "steady") {
+            read.steady = millis;
+        } else {
+            return false;
+        }
+    }
+    state = read;
+    return true;
+}
+
+}  // namespace immbackup::vault

@@ -1,0 +1,118 @@
+// The verbs that make artifacts stay longer, and the operators' two: extend, hold, release,
+// accept-clock.
+
+#include "vault/session.h"
+
+namespace immbackup::vault {
+
+namespace {
+
+constexpr mode_t kMode = 0440;
+
+// An artifact of which something stands, sealed as far as it does.
+Artifact sealed_artifact(const Tree& tree, const std::string& stem) {
+    Artifact artifact = look_at(tree, stem);
+    if (!artifact.any()) {
+        throw Failure{Code::not_found, "the vault has no artifact \"" + stem + "\"", {}};
+    }
+    return artifact;
+}
+
+std::string said_by(const Request& request) {
+    const std::string reason(request.get("reason"));
+    return member("actor", std::string(request.get("actor"))) + ',' + member("reason", reason);
+}
+
+void check_extension(const Session& session, const Artifact& artifact, const ClockState& clock,
+                     Millis until) {
+    const Config& config = session.config();
+    if (const std::string why = clock.blocked(); !why.empty()) {
+        throw Failure{Code::permission,
+                      "nothing is lengthened while the clock is not trusted: " + why,
+                      "An operator can accept the clock."};
+    }
+    const Millis sealed = artifact.file(FileKind::artifact).record.sealed;
+    if (until > clock.wall + config.max_extension || until > sealed + config.max_retention) {
+        throw Failure{Code::config,
+                      "the artifact would be kept until " + format_time(until) +
+                          ", longer than the vault's maximum",
+                      "max_extension and max_retention are in the vault's configuration; a hold "
+                      "has no date."};
+    }
+    if (artifact.extensions >= kMaxExtensions) {
+        throw Failure{Code::config, "the artifact was lengthened 99 times already",
+                      "A hold has no date."};
+    }
+}
+
+}  // namespace
+
+void extend(Session& session, const Request& request) {
+    const Tree& tree = session.tree();
+    const std::string stem(request.get("stem"));
+    const Millis until = parse_time(request.get("retain_until")).value_or(0);
+    const ClockState clock = observe_clock(tree);
+    const Fd lock = tree.lock(Tree::Lock::removal, Tree::Share::exclusive);
+    const Artifact artifact = sealed_artifact(tree, stem);
+    if (!artifact.whole()) {
+        throw Failure{Code::corrupt, "\"" + stem + "\" is not a whole artifact", {}};
+    }
+    if (until <= artifact.retain_until) {
+        return session.ok(field("retain_until", format_time(artifact.retain_until)) +
+                          field("changed", "0"));
+    }
+    check_extension(session, artifact, clock, until);
+    SealRecord record = artifact.file(FileKind::artifact).record;
+    record.retain_until = until;
+    put_small(tree.records(), extension_name(stem, artifact.extensions + 1),
+              format_record(record) + '\n', kMode, session.level() == Level::vault);
+    const Appended said = session.record(
+        "retention_extended", "\"artifacts\":{" + member(stem.c_str(), format_time(until)) + '}');
+    session.ok(field("retain_until", format_time(until)) + field("changed", "1") + place(said));
+}
+
+void hold(Session& session, const Request& request) {
+    const Tree& tree = session.tree();
+    const std::string stem(request.get("stem"));
+    const Fd lock = tree.lock(Tree::Lock::removal, Tree::Share::exclusive);
+    if (sealed_artifact(tree, stem).held) {
+        return session.ok(field("changed", "0"));
+    }
+    put_small(tree.records(), hold_name(stem),
+              format_hold(stem, sample_clocks().wall, session.caller().uid, request.get("actor"),
+                          request.get("reason")) +
+                  '\n',
+              kMode, session.level() == Level::vault);
+    const Appended said =
+        session.record("artifact_held", member("artifact", stem) + ',' + said_by(request));
+    session.ok(field("changed", "1") + place(said));
+}
+
+void release(Session& session, const Request& request) {
+    const Tree& tree = session.tree();
+    const std::string stem(request.get("stem"));
+    const Fd lock = tree.lock(Tree::Lock::removal, Tree::Share::exclusive);
+    const Fd held = open_in(tree.records(), hold_name(stem));
+    if (!held) {
+        static_cast<void>(sealed_artifact(tree, stem));
+        return session.ok(field("changed", "0"));
+    }
+    const Appended said =
+        session.record("artifact_released", member("artifact", stem) + ',' + said_by(request));
+    static_cast<void>(set_flag(held, Flag::immutable, false));
+    remove_in(tree.records(), hold_name(stem));
+    sync(tree.records());
+    session.ok(field("changed", "1") + place(said));
+}
+
+void accept_clock(Session& session, const Request& request) {
+    const ClockSample clock = sample_clocks();
+    const Appended said =
+        session.record("clock_acknowledged",
+                       said_by(request) + ',' + member("boot_id", clock.boot_id) + ',' +
+                           member("monotonic_ms", static_cast<std::uint64_t>(clock.monotonic)));
+    observe_clock(session.tree(), true);
+    session.ok(place(said));
+}
+
+}  // namespace immbackup::vault

@@ -1,0 +1,39 @@
+// The audit log: the vault owns it from birth, under the append-only flag where there is one. Each
+// function takes the log's lock for as long as it takes, and nothing waits for a client meanwhile.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "vault/chain.h"
+#include "vault/clock.h"
+#include "vault/tree.h"
+
+namespace immbackup::vault {
+
+inline constexpr const char* kLogName = "backup_audit.jsonl";
+
+struct Appended {
+    Record record;
+    std::uint64_t offset = 0;  // the end of the log
+};
+
+bool log_exists(const Tree& tree);
+std::uint64_t log_size(const Tree& tree);
+
+// One durable record; seq, time, prev and hash are computed here. `at_most`: Failure(no_space)
+// where the log would become larger. The first record must be "instance_created", and only the
+// first may. Failure(audit) where the log's end cannot be understood.
+Appended append(const Tree& tree, const std::string& event, const std::string& origin,
+                const std::string& body, std::uint64_t at_most = UINT64_MAX);
+
+// Puts a whole checked log into place. Failure(exists) where there is one.
+void adopt_log(const Tree& tree, const Fd& unnamed);
+
+// Observes the clocks, keeps what was seen in records/clock, and returns it. `accept`: an operator
+// says that the clock is right.
+ClockState observe_clock(const Tree& tree, bool accept = false);
+// What observe_clock() would return, without keeping it.
+ClockState peek_clock(const Tree& tree);
+
+}  // namespace immbackup::vault

@@ -1,0 +1,180 @@
+#include "vault/publish.h"
+
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+#include <cerrno>
+
+namespace immbackup::vault {
+
+namespace {
+
+constexpr mode_t kSealedMode = 0440;
+
+// The record and the mode, while the file still has no name. From here on its owner, too, can
+// write neither content nor attributes by opening it anew.
+void finish(const Unnamed& file, const SealRecord& record) {
+    const std::string text = format_record(record);
+    if (::fsetxattr(file.fd.get(), kSealAttribute, text.data(), text.size(), XATTR_CREATE) != 0) {
+        throw system_failure(errno, "set the seal record");
+    }
+    if (::fchmod(file.fd.get(), kSealedMode) != 0) {
+        throw system_failure(errno, "set the mode of a sealed file");
+    }
+    sync(file.fd);
+}
+
+// The quota once more, since others may have published meanwhile, and all three names, the
+// manifest's last: who sees it sees the rest, after a power failure too. `ours` becomes true with
+// the first name that we gave.
+void link_all(const Session& session, const std::string& stem, const std::array<Unnamed, 3>& files,
+              bool& ours) {
+    const Tree& tree = session.tree();
+    const Fd lock = tree.lock(Tree::Lock::log, Tree::Share::exclusive);
+    const Config& config = session.config();
+    const Usage used = usage(tree);
+    const std::uint64_t bytes = used.bytes + files[0].size + files[1].size + files[2].size;
+    if ((config.quota_bytes != 0 && bytes > config.quota_bytes) ||
+        (config.quota_files != 0 && used.files + files.size() > config.quota_files)) {
+        throw Failure{Code::no_space, "the artifact does not fit into the vault's quota",
+                      "Prune, or raise the quota in the vault's configuration."};
+    }
+    if (exists_in(tree.records(), attestation_name(stem))) {
+        throw Failure{Code::exists, "there was an artifact \"" + stem + "\" already", {}};
+    }
+    for (const FileKind kind : kFileKinds) {
+        if (kind == FileKind::manifest) {
+            sync(tree.active());
+        }
+        link_file(files.at(static_cast<std::size_t>(kind)).fd, tree.active(),
+                  file_name(stem, kind));
+        ours = true;
+    }
+    sync(tree.active());
+}
+
+// What stands under the names is what was written: nobody else can have put a file there, but a
+// sealed artifact is worth a look.
+void check_same(const Artifact& artifact, const std::array<Unnamed, 3>& files) {
+    for (std::size_t i = 0; i < files.size(); ++i) {
+        const struct stat written = status_of(files.at(i).fd);
+        if (!artifact.files.at(i).there()) {
+            throw Failure{Code::io, "a file of the artifact is gone", {}};
+        }
+        const struct stat named = status_of(artifact.files.at(i).fd);
+        if (written.st_ino != named.st_ino || written.st_dev != named.st_dev) {
+            throw Failure{Code::io, "a file of the artifact was replaced", {}};
+        }
+    }
+}
+
+void flag_file(const SealedFile& file) {
+    if (file.record.level == Level::vault && !file.flagged &&
+        (!set_flag(file.fd, Flag::immutable, true) || !has_flag(file.fd, Flag::immutable))) {
+        Failure failure = system_failure(errno, "set the immutable flag");
+        failure.code = Code::permission;
+        throw failure;
+    }
+    sync(file.fd);
+}
+
+void check_content(const SealedFile& file) {
+    std::uint64_t size = 0;
+    const Digest digest = read_back(file.fd, size);
+    if (size != file.record.size || to_hex(digest) != file.record.sha256) {
+        throw Failure{Code::corrupt,
+                      std::string("the ") + kind_name(file.record.kind) + " of \"" +
+                          file.record.stem + "\" does not read back as it was written",
+                      "Check the disk and its file system."};
+    }
+}
+
+}  // namespace
+
+void flag_all(const Tree& tree, const Artifact& artifact) {
+    for (const SealedFile& file : artifact.files) {
+        if (file.there()) {
+            flag_file(file);
+        }
+    }
+    sync(tree.active());
+}
+
+Appended prove_and_attest(const Session& session, const Artifact& artifact, bool recovered) {
+    const Tree& tree = session.tree();
+    if (!artifact.whole()) {
+        throw Failure{
+            Code::corrupt, "the seal records of \"" + artifact.stem + "\" do not agree", {}};
+    }
+    for (const SealedFile& file : artifact.files) {
+        check_content(file);
+    }
+    const SealRecord& seal = artifact.file(FileKind::artifact).record;
+    const ClockSample clock = sample_clocks();
+    const Appended said = session.record(
+        "vault_sealed",
+        member("artifact", seal.stem) + ',' + member("database", seal.database) + ',' +
+            member("retain_until", format_time(seal.retain_until)) + ',' +
+            member("sealed", format_time(seal.sealed)) + ',' + member("size", seal.size) + ',' +
+            member("sha256", seal.sha256) + ',' +
+            member("manifest_sha256", artifact.file(FileKind::manifest).record.sha256) + ',' +
+            member("level", level_name(seal.level)) + (recovered ? ",\"recovered\":true" : "") +
+            ',' + member("boot_id", clock.boot_id) + ',' +
+            member("monotonic_ms", static_cast<std::uint64_t>(clock.monotonic)));
+    put_small(tree.records(), attestation_name(seal.stem), format_record(seal) + '\n', kSealedMode,
+              seal.level == Level::vault);
+    return said;
+}
+
+std::vector<std::pair<std::string, std::uint64_t>> discard_unsealed(const Tree& tree,
+                                                                    const std::string& stem) {
+    std::vector<std::pair<std::string, std::uint64_t>> removed;
+    const Artifact artifact = look_at(tree, stem);
+    bool unsealed = !artifact.attested && !artifact.newer();
+    for (const SealedFile& file : artifact.files) {
+        // Where there are no flags, one without a manifest never was an artifact.
+        unsealed = unsealed && !file.flagged;
+    }
+    if (!unsealed) {
+        return removed;
+    }
+    for (const FileKind kind : {FileKind::manifest, FileKind::digest, FileKind::artifact}) {
+        if (artifact.file(kind).there()) {
+            remove_in(tree.active(), file_name(stem, kind));
+            removed.emplace_back(file_name(stem, kind), artifact.file(kind).size);
+        }
+    }
+    sync(tree.active());
+    return removed;
+}
+
+Appended publish(const Session& session, const SealRecord& seal, std::array<Unnamed, 3> files) {
+    const Tree& tree = session.tree();
+    for (const FileKind kind : kFileKinds) {
+        const Unnamed& file = files.at(static_cast<std::size_t>(kind));
+        SealRecord record = seal;
+        record.kind = kind;
+        record.size = file.size;
+        record.sha256 = to_hex(file.sha256);
+        finish(file, record);
+    }
+    // Shared: several may publish; recovery and removal wait.
+    const Fd lock = tree.lock(Tree::Lock::publication, Tree::Share::shared);
+    bool ours = false;
+    Artifact artifact;
+    try {
+        link_all(session, seal.stem, files, ours);
+        artifact = look_at(tree, seal.stem);
+        check_same(artifact, files);
+        files = {};  // no descriptor that can write is left when the flags are set
+        flag_all(tree, artifact);
+    } catch (const Failure&) {
+        if (ours) {
+            static_cast<void>(discard_unsealed(tree, seal.stem));
+        }
+        throw;
+    }
+    return prove_and_attest(session, artifact, false);
+}
+
+}  // namespace immbackup::vault

@@ -1,0 +1,34 @@
+// From unnamed files to a sealed artifact, and what is left where that is cut off.
+#pragma once
+
+#include <array>
+
+#include "vault/session.h"
+
+namespace immbackup::vault {
+
+// One of the three files, written and synced, before it has a name.
+struct Unnamed {
+    Fd fd;
+    std::uint64_t size = 0;
+    Digest sha256{};
+};
+
+// Seal records, modes, names (manifest last), flags, read-back under the flags, attestation.
+// `seal` says what all three have in common. On a failure no flag is cleared and nothing attested;
+// names that no flag holds are taken back.
+Appended publish(const Session& session, const SealRecord& seal, std::array<Unnamed, 3> files);
+
+// Sets the flags that the records state and that are not there.
+void flag_all(const Tree& tree, const Artifact& artifact);
+
+// Reads everything back under the flags, and says so in the log and in records/. Failure(corrupt)
+// where something is not what its record states.
+Appended prove_and_attest(const Session& session, const Artifact& artifact, bool recovered);
+
+// Removes the files of a stem that is not attested, if none of them bears a flag.
+// Returns what was removed: names and sizes.
+std::vector<std::pair<std::string, std::uint64_t>> discard_unsealed(const Tree& tree,
+                                                                    const std::string& stem);
+
+}  // namespace immbackup::vault

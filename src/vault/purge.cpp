@@ -1,0 +1,113 @@
+// The verb purge: the only way in which anything leaves the vault.
+
+#include "vault/session.h"
+
+namespace immbackup::vault {
+
+namespace {
+
+[[noreturn]] void refuse(const std::string& stem, const std::string& why,
+                         const std::string& hint = {}) {
+    throw Failure{Code::permission, "\"" + stem + "\" stays: " + why, hint};
+}
+
+void check_file(const Session& session, const SealedFile& file, const std::string& stem,
+                Millis now) {
+    if (file.state == RecordState::newer) {
+        refuse(stem, "its seal record is of a newer version than this helper knows");
+    }
+    if (file.state != RecordState::sound) {
+        refuse(stem, "its seal record is not sound");
+    }
+    if (!file.sealed()) {
+        refuse(stem, "a file of it has lost its flag", "The verb recover gives it again.");
+    }
+    // The kernel set ctime when the flag was set, and nobody can forge it under the flag.
+    const Millis frozen = file.changed + session.config().min_retention;
+    if (now < frozen) {
+        refuse(stem, "it was sealed too short a time ago, and may go at " + format_time(frozen));
+    }
+}
+
+void check_all(const Session& session, const Artifact& artifact, const ClockState& clock) {
+    const std::string& stem = artifact.stem;
+    if (!artifact.any()) {
+        throw Failure{Code::not_found, "the vault has no artifact \"" + stem + "\"", {}};
+    }
+    if (artifact.held) {
+        refuse(stem, "it is held", "An operator can release it.");
+    }
+    for (const SealedFile& file : artifact.files) {
+        if (file.there()) {
+            check_file(session, file, stem, clock.wall);
+        }
+    }
+    if (clock.wall < artifact.retain_until) {
+        refuse(stem, "it is sealed until " + format_time(artifact.retain_until));
+    }
+    const std::uint64_t keep = session.config().keep_newest;
+    if (artifact.attested && newer_sealed(session.tree(), artifact, keep) < keep) {
+        refuse(stem, "it is one of the newest " + std::to_string(keep) + " of its database");
+    }
+    if (const std::string why = clock.blocked(); !why.empty()) {
+        refuse(stem, "the clock is not trusted: " + why, "An operator can accept the clock.");
+    }
+}
+
+void remove_file(const Tree& tree, const Artifact& artifact, FileKind kind) {
+    const SealedFile& file = artifact.file(kind);
+    if (!file.there()) {
+        return;
+    }
+    if (file.flagged && !set_flag(file.fd, Flag::immutable, false)) {
+        throw Failure{Code::permission, "the immutable flag cannot be lifted here", {}};
+    }
+    remove_in(tree.active(), file_name(artifact.stem, kind));
+}
+
+void remove_record(const Tree& tree, const std::string& name) {
+    if (const Fd fd = open_in(tree.records(), name)) {
+        static_cast<void>(set_flag(fd, Flag::immutable, false));
+        remove_in(tree.records(), name);
+    }
+}
+
+// The artifact goes last: while it stands, it says by itself until when it had to.
+void remove_all(const Tree& tree, const Artifact& artifact) {
+    remove_file(tree, artifact, FileKind::manifest);
+    remove_file(tree, artifact, FileKind::digest);
+    sync(tree.active());
+    remove_record(tree, attestation_name(artifact.stem));
+    for (std::size_t number = artifact.extensions; number > 0; --number) {
+        remove_record(tree, extension_name(artifact.stem, number));
+    }
+    sync(tree.records());
+    remove_file(tree, artifact, FileKind::artifact);
+    sync(tree.active());
+}
+
+}  // namespace
+
+void purge(Session& session, const Request& request) {
+    const Tree& tree = session.tree();
+    const std::string stem(request.get("stem"));
+    const ClockState clock = observe_clock(tree);
+    // Not while something is recovered; and one at a time, or two removals could each take the
+    // other's artifact for the one that stays.
+    const Fd no_recovery = tree.lock(Tree::Lock::publication, Tree::Share::shared);
+    const Fd lock = tree.lock(Tree::Lock::removal, Tree::Share::exclusive);
+    const Artifact artifact = look_at(tree, stem);
+    check_all(session, artifact, clock);
+    std::uint64_t bytes = 0;
+    for (const SealedFile& file : artifact.files) {
+        bytes += file.size;
+    }
+    const std::string reason = member("reason", std::string(request.get("reason")));
+    session.record("prune_intended", member("artifact", stem) + ',' + reason);
+    remove_all(tree, artifact);
+    const Appended said = session.record(
+        "artifact_pruned", member("artifact", stem) + ',' + member("bytes", bytes) + ',' + reason);
+    session.ok(field("bytes", bytes) + place(said));
+}
+
+}  // namespace immbackup::vault

@@ -1,0 +1,139 @@
+// The verb put: the stream of one artifact, until it is sealed.
+
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "vault/publish.h"
+
+namespace immbackup::vault {
+
+namespace {
+
+constexpr std::uint64_t kMaxManifest = 64ULL * 1024 * 1024;
+// Every so many bytes the kernel is asked to begin writing, so that no long fsync waits at the end.
+constexpr std::uint64_t kWriteBehind = 8ULL * 1024 * 1024;
+
+void check_names(const Session& session, const std::string& stem, const std::string& database) {
+    const std::string_view token = token_of_stem(stem).value_or("");
+    if (token.empty() ? database == "globals" : token != database) {
+        throw Failure{Code::usage, "the database is not the one that the artifact's name says", {}};
+    }
+    const Tree& tree = session.tree();
+    bool taken = exists_in(tree.records(), attestation_name(stem));
+    for (const FileKind kind : kFileKinds) {
+        taken = taken || exists_in(tree.active(), file_name(stem, kind));
+    }
+    if (taken) {
+        throw Failure{
+            Code::exists, "the vault has files of an artifact \"" + stem + "\" already", {}};
+    }
+    if (!log_exists(tree)) {
+        throw Failure{Code::audit, "the vault has no audit log yet",
+                      "Begin it with instance_created, or adopt the plain store's."};
+    }
+}
+
+// The date of the seal: what was asked for, raised to the minimum. Where the clock jumped, the
+// later of the times that may be right counts for the minimum, and the earlier for the maximum.
+Millis seal_date(const Config& config, const ClockState& clock, Millis asked) {
+    const Millis until = std::max(asked, clock.latest() + config.min_retention);
+    if (until > clock.earliest() + config.max_retention) {
+        const bool jumped = clock.earliest() != clock.latest();
+        throw Failure{Code::config,
+                      "the artifact would be kept until " + format_time(until) +
+                          ", longer than the vault's maximum" +
+                          (jumped ? ", if the clock is right: " + clock.blocked() : ""),
+                      jumped ? "Set the clock right, or let an operator accept it."
+                             : "Shorten the retention, or raise max_retention in the vault's "
+                               "configuration."};
+    }
+    return until;
+}
+
+// Takes one content into an unnamed file. Failure(no_space) beyond `room`.
+Unnamed receive(Session& session, Fd fd, std::uint64_t room, const char* what) {
+    std::uint64_t flushed = 0;
+    std::uint64_t size = 0;
+    const Commit commit = session.in().read_content([&](std::span<const char> block) {
+        size += block.size();
+        if (size > room) {
+            throw Failure{Code::no_space, what, "Prune, or raise the quota."};
+        }
+        write_all(fd, block);
+        if (size - flushed >= kWriteBehind) {
+            static_cast<void>(::sync_file_range(fd.get(), static_cast<off64_t>(flushed),
+                                                static_cast<off64_t>(size - flushed),
+                                                SYNC_FILE_RANGE_WRITE));
+            flushed = size;
+        }
+    });
+    sync(fd);
+    return {std::move(fd), commit.size, commit.sha256};
+}
+
+Unnamed checksum_file(const Tree& tree, const std::string& stem, const Digest& sha256) {
+    const std::string text = to_hex(sha256) + "  " + file_name(stem, FileKind::artifact) + '\n';
+    Sha256 sha;
+    sha.update(text);
+    Unnamed file{create_unnamed(tree.active()), text.size(), sha.finish()};
+    write_all(file.fd, text);
+    return file;
+}
+
+std::uint64_t room_for_one(const Session& session) {
+    const Config& config = session.config();
+    const Usage used = usage(session.tree());
+    const bool full = (config.quota_bytes != 0 && used.bytes >= config.quota_bytes) ||
+                      (config.quota_files != 0 && used.files + 3 > config.quota_files);
+    if (full) {
+        throw Failure{Code::no_space, "the vault's quota is used up",
+                      "Prune, or raise the quota in the vault's configuration."};
+    }
+    return config.quota_bytes == 0 ? UINT64_MAX : config.quota_bytes - used.bytes;
+}
+
+}  // namespace
+
+void put(Session& session, const Request& request) {
+    const std::string stem(request.get("stem"));
+    const std::string database(request.get("database"));
+    const bool wants_reader = !request.get("reader").empty();
+    if (wants_reader && !session.can_pass_descriptors()) {
+        throw Failure{Code::usage, "a reader needs answers to go to a Unix stream socket", {}};
+    }
+    check_names(session, stem, database);
+    const std::uint64_t room = room_for_one(session);
+    const Level level = session.level();
+    const ClockState clock = observe_clock(session.tree());
+    const Millis until =
+        seal_date(session.config(), clock, parse_time(request.get("retain_until")).value_or(0));
+
+    Fd fd = create_unnamed(session.tree().active());
+    {
+        const Fd reader = wants_reader ? reopen_to_read(fd) : Fd();
+        session.ok(field("retain_until", format_time(until)) + field("level", level_name(level)) +
+                       field("min_retain_until",
+                             format_time(clock.latest() + session.config().min_retention)),
+                   reader.get());
+    }
+    Unnamed artifact =
+        receive(session, std::move(fd), room, "the artifact does not fit into the vault's quota");
+    session.ok(field("size", artifact.size) + field("sha256", to_hex(artifact.sha256)));
+    Unnamed manifest = receive(session, create_unnamed(session.tree().active()), kMaxManifest,
+                               "the manifest is larger than 64 MiB");
+    SealRecord seal;
+    seal.stem = stem;
+    seal.database = database;
+    seal.retain_until = until;
+    seal.sealed = sample_clocks().wall;
+    seal.level = level;
+    Unnamed digest = checksum_file(session.tree(), stem, artifact.sha256);
+    const Appended said =
+        publish(session, seal, {std::move(artifact), std::move(digest), std::move(manifest)});
+    session.ok(field("stem", stem) + field("level", level_name(level)) +
+               field("retain_until", format_time(until)) +
+               field("sealed", format_time(seal.sealed)) + place(said));
+}
+
+}  // namespace immbackup::vault

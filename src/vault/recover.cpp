@@ -1,0 +1,107 @@
+// The verb recover: what a crash left is finished, or, where no flag holds it, removed.
+
+#include "vault/publish.h"
+
+namespace immbackup::vault {
+
+namespace {
+
+struct Done {
+    std::vector<std::string> completed;
+    std::vector<std::string> resealed;
+    std::vector<std::pair<std::string, std::uint64_t>> removed;
+    std::uint64_t orphans = 0;
+};
+
+bool lost_a_flag(const Artifact& artifact) {
+    bool lost = false;
+    for (const SealedFile& file : artifact.files) {
+        lost = lost || (file.state == RecordState::sound && !file.sealed());
+    }
+    return lost;
+}
+
+bool bears_a_flag(const Artifact& artifact) {
+    bool flagged = artifact.attested;
+    for (const SealedFile& file : artifact.files) {
+        flagged = flagged || file.flagged;
+    }
+    return flagged;
+}
+
+// A whole publication that was cut off before its attestation. False where it cannot be completed.
+bool complete(const Session& session, const Artifact& artifact) {
+    try {
+        flag_all(session.tree(), artifact);
+        static_cast<void>(prove_and_attest(session, artifact, true));
+        return true;
+    } catch (const Failure& failure) {
+        if (failure.code != Code::corrupt && failure.code != Code::permission) {
+            throw;
+        }
+        return false;
+    }
+}
+
+void recover_one(const Session& session, const std::string& stem, Done& done) {
+    const Tree& tree = session.tree();
+    const Artifact artifact = look_at(tree, stem);
+    if (artifact.newer() || artifact.state() == ArtifactState::sealed) {
+        return;
+    }
+    if (!artifact.attested && artifact.whole() && complete(session, artifact)) {
+        done.completed.push_back(stem);
+        return;
+    }
+    auto removed = discard_unsealed(tree, stem);
+    if (!removed.empty()) {
+        done.removed.insert(done.removed.end(), removed.begin(), removed.end());
+        return;
+    }
+    // What a purge left on its way: sealed again, so that the kernel's time counts from now.
+    if (lost_a_flag(artifact) && bears_a_flag(artifact)) {
+        flag_all(tree, artifact);
+        done.resealed.push_back(stem);
+    }
+    if (look_at(tree, stem).state() != ArtifactState::sealed) {
+        ++done.orphans;
+    }
+}
+
+std::string names_list(const std::vector<std::string>& names) {
+    std::string out;
+    for (const std::string& name : names) {
+        out += (out.empty() ? "" : ",") + json_string(name).value_or("\"?\"");
+    }
+    return '[' + out + ']';
+}
+
+void say(const Session& session, const Done& done) {
+    std::string removed;
+    for (const auto& [name, bytes] : done.removed) {
+        removed += (removed.empty() ? "{" : ",{") + member("file", "active/" + name) + ',' +
+                   member("bytes", bytes) + '}';
+    }
+    session.record("sweep", "\"removed\":[" + removed +
+                                "],\"completed\":" + names_list(done.completed) +
+                                ",\"resealed\":" + names_list(done.resealed) + ",\"foreign\":[]");
+}
+
+}  // namespace
+
+void recover(Session& session) {
+    const Tree& tree = session.tree();
+    const Fd publication = tree.lock(Tree::Lock::publication, Tree::Share::exclusive, 1000);
+    const Fd removal = tree.lock(Tree::Lock::removal, Tree::Share::exclusive);
+    Done done;
+    for (const std::string& stem : inventory(tree).stems) {
+        recover_one(session, stem, done);
+    }
+    if (!done.completed.empty() || !done.removed.empty() || !done.resealed.empty()) {
+        say(session, done);
+    }
+    session.ok(field("completed", done.completed.size()) + field("removed", done.removed.size()) +
+               field("resealed", done.resealed.size()) + field("orphans", done.orphans));
+}
+
+}  // namespace immbackup::vault

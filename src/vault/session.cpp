@@ -1,0 +1,194 @@
+#include "vault/session.h"
+
+#include <algorithm>
+
+namespace immbackup::vault {
+
+namespace {
+
+Role role_of(const Caller& caller, const Ids& ids) {
+    if (caller.uid == 0) {
+        return Role::root;
+    }
+    // Whatever its groups: who is to be held back shall not let itself go.
+    if (caller.uid == ids.client) {
+        return Role::client;
+    }
+    const bool is_operator =
+        ids.has_operators &&
+        std::find(caller.groups.begin(), caller.groups.end(), ids.operators) != caller.groups.end();
+    return is_operator ? Role::operators : Role::nobody;
+}
+
+bool may(Role role, Verb verb) {
+    switch (verb) {
+        case Verb::put:
+        case Verb::append:
+        case Verb::adopt:
+        case Verb::purge:
+            return role == Role::root || role == Role::client;
+        case Verb::release:
+        case Verb::accept_clock:
+            return role == Role::root || role == Role::operators;
+        case Verb::extend:
+        case Verb::hold:
+        case Verb::status:
+        case Verb::list:
+        case Verb::recover:
+            return role != Role::nobody;
+    }
+    return false;
+}
+
+bool takes_content(Verb verb) {
+    return verb == Verb::put || verb == Verb::append || verb == Verb::adopt;
+}
+
+std::string error_line(const Failure& failure) {
+    return std::string("error ") + code_name(failure.code) + ' ' +
+           encode_value(failure.message.empty() ? "failed" : failure.message) +
+           (failure.hint.empty() ? std::string{} : ' ' + encode_value(failure.hint));
+}
+
+}  // namespace
+
+Session::Session(int in, int out, Caller caller, const std::string& config_path)
+    : in_fd_(in), out_(out), caller_(std::move(caller)), in_(reader_of(in)) {
+    try {
+        open(config_path);
+    } catch (const Failure& failure) {
+        unusable_ = failure;
+    }
+}
+
+void Session::open(const std::string& config_path) {
+    config_ = parse_config(read_safe_file(config_path, kMaxConfig));
+    const Ids ids = look_up(config_);
+    role_ = role_of(caller_, ids);
+    if (!become(ids.user, ids.user_group)) {
+        throw Failure{Code::permission,
+                      "the helper does not run as \"" + config_.user +
+                          "\": set-uid does nothing under no_new_privs or on a nosuid mount, or is "
+                          "not set",
+                      "`make install-vault` sets it; where it cannot work, run the helper as a "
+                      "service: docs/vault.md."};
+    }
+    tree_.emplace(config_, ids);
+}
+
+bool Session::serve() {
+    try {
+        write_line(out_, "immbackup-vault 1 " IMMBACKUP_VERSION);
+        for (;;) {
+            const auto line = in_.read_request();
+            if (!line) {
+                return true;
+            }
+            if (!one_request(*line)) {
+                return false;
+            }
+        }
+    } catch (const Hangup&) {
+        return false;
+    } catch (const Failure& failure) {
+        try {
+            write_line(out_, error_line(failure));
+        } catch (const Hangup&) {
+        }
+        return false;
+    }
+}
+
+// False where the connection ends: an error came while content was being taken, or the grammar was
+// broken, so that nobody knows where the next request begins.
+bool Session::one_request(const std::string& line) {
+    const Request request = parse_request(line);
+    const std::uint64_t taken = in_.contents_begun();
+    try {
+        check_right(request.verb);
+        dispatch(request);
+    } catch (const Failure& failure) {
+        write_line(out_, error_line(failure));
+        return !takes_content(request.verb) || in_.contents_begun() == taken;
+    }
+    return true;
+}
+
+void Session::check_right(Verb verb) const {
+    if (unusable_) {
+        if (verb == Verb::status) {
+            return;  // which says why
+        }
+        throw *unusable_;
+    }
+    if (!may(role_, verb)) {
+        throw Failure{Code::permission,
+                      "uid " + std::to_string(caller_.uid) + " may not ask that of the vault",
+                      verb == Verb::release || verb == Verb::accept_clock
+                          ? "A member of the vault's operator group, or root, has to do it."
+                          : ""};
+    }
+}
+
+void Session::dispatch(const Request& request) {
+    switch (request.verb) {
+        case Verb::put:
+            return put(*this, request);
+        case Verb::append:
+            return append_record(*this, request);
+        case Verb::adopt:
+            return adopt(*this);
+        case Verb::purge:
+            return purge(*this, request);
+        case Verb::extend:
+            return extend(*this, request);
+        case Verb::hold:
+            return hold(*this, request);
+        case Verb::release:
+            return release(*this, request);
+        case Verb::accept_clock:
+            return accept_clock(*this, request);
+        case Verb::status:
+            return status(*this, !request.get("full").empty());
+        case Verb::list:
+            return list(*this, request);
+        case Verb::recover:
+            return recover(*this);
+    }
+}
+
+bool Session::can_pass_descriptors() const {
+    return is_unix_socket(out_);
+}
+
+void Session::ok(const std::string& fields, int passed) const {
+    write_line(out_, "ok" + fields, passed);
+}
+
+void Session::item(const std::string& line) const {
+    write_line(out_, line);
+}
+
+Level Session::level() const {
+    std::string why;
+    return tree_->level(why);
+}
+
+Appended Session::record(const std::string& event, const std::string& body) const {
+    return append(*tree_, event, kOrigin,
+                  '{' + body + ',' + member("uid", static_cast<std::uint64_t>(caller_.uid)) + '}');
+}
+
+std::string member(const char* key, const std::string& text) {
+    return '"' + std::string(key) + "\":" + json_string(text).value_or("\"?\"");
+}
+
+std::string member(const char* key, std::uint64_t number) {
+    return '"' + std::string(key) + "\":" + std::to_string(number);
+}
+
+std::string place(const Appended& appended) {
+    return field("seq", appended.record.seq) + field("hash", appended.record.hash);
+}
+
+}  // namespace immbackup::vault

@@ -1,0 +1,78 @@
+// One connection: who calls, what they may, and their requests one after the other.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "vault/artifacts.h"
+#include "vault/channel.h"
+#include "vault/config.h"
+#include "vault/failure.h"
+#include "vault/log.h"
+#include "vault/privileges.h"
+#include "vault/tree.h"
+
+namespace immbackup::vault {
+
+enum class Role { nobody, client, operators, root };
+
+class Session {
+  public:
+    // Reads the configuration and opens the vault; where that fails, every request but `status`
+    // is answered with the reason. Becomes the vault's user first, where it is not yet.
+    Session(int in, int out, Caller caller, const std::string& config_path);
+    // Until the end of file between two requests. False where it ended in any other way.
+    bool serve();
+
+    // For the verbs.
+    Channel& in() { return in_; }
+    const Tree& tree() const { return *tree_; }
+    const Config& config() const { return config_; }
+    const Caller& caller() const { return caller_; }
+    Role role() const { return role_; }
+    const std::optional<Failure>& unusable() const { return unusable_; }
+    bool can_pass_descriptors() const;
+    // ` key=value` fields behind an "ok".
+    void ok(const std::string& fields = {}, int passed = -1) const;
+    void item(const std::string& line) const;
+    // The level that sealing reaches; Failure where it is none.
+    Level level() const;
+    // A record of the helper's own. `body` without braces.
+    Appended record(const std::string& event, const std::string& body) const;
+
+  private:
+    void open(const std::string& config_path);
+    bool one_request(const std::string& line);
+    void check_right(Verb verb) const;
+    void dispatch(const Request& request);
+
+    int in_fd_;
+    int out_;
+    Caller caller_;
+    Channel in_;
+    Config config_;
+    std::optional<Tree> tree_;
+    std::optional<Failure> unusable_;
+    Role role_ = Role::nobody;
+};
+
+// "key":"text" and "key":number of a record's body.
+std::string member(const char* key, const std::string& text);
+std::string member(const char* key, std::uint64_t number);
+// ` seq=… hash=…`
+std::string place(const Appended& appended);
+
+// One function a verb; each answers its `ok`, or throws. README.md says what they do.
+void put(Session& session, const Request& request);
+void append_record(Session& session, const Request& request);
+void adopt(Session& session);
+void purge(Session& session, const Request& request);
+void extend(Session& session, const Request& request);
+void hold(Session& session, const Request& request);
+void release(Session& session, const Request& request);
+void accept_clock(Session& session, const Request& request);
+void status(Session& session, bool full);
+void list(Session& session, const Request& request);
+void recover(Session& session);
+
+}  // namespace immbackup::vault

@@ -1,0 +1,53 @@
+// The small grammars that requests, records, configuration and file names are made of. Pure; all
+// of it reads what an attacker wrote.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace immbackup::vault {
+
+using Millis = std::int64_t;  // since 1970, or a duration
+
+// Values of the protocol and of records: bytes other than printable ASCII, space and % are %XX.
+std::string encode_value(std::string_view value);
+std::optional<std::string> decode_value(std::string_view text);
+
+// Decimal, no sign, no leading zeros, at most `limit`.
+std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t limit = INT64_MAX);
+bool is_word(std::string_view text, std::size_t limit);  // [a-z0-9_]
+bool is_printable(std::string_view text);                // ASCII, space included
+
+// Exactly 2026-01-18T12:00:00.000Z; years 1970 to 9999.
+std::optional<Millis> parse_time(std::string_view text);
+std::string format_time(Millis time);
+
+// A database as it stands in a stem (docs/formats.md), "globals" and "%67lobals" included.
+bool is_token(std::string_view text);
+// The token of a stem, empty where it is the run id alone; nothing where it is no stem.
+std::optional<std::string_view> token_of_stem(std::string_view stem);
+
+enum class FileKind { artifact, digest, manifest };
+inline constexpr std::array<FileKind, 3> kFileKinds{FileKind::artifact, FileKind::digest,
+                                                    FileKind::manifest};
+const char* kind_name(FileKind kind);
+std::string file_name(std::string_view stem, FileKind kind);
+std::optional<std::pair<std::string, FileKind>> parse_file_name(std::string_view name);
+
+// `utf8` as a JSON string with its quotes, ASCII only; nothing where it is not UTF-8.
+std::optional<std::string> json_string(std::string_view utf8);
+
+// "key=value" fields, separated by single spaces, values encoded; nothing where one is malformed or
+// a key comes twice.
+using Fields = std::vector<std::pair<std::string, std::string>>;
+std::optional<Fields> parse_fields(std::string_view text);
+// " key=value"
+std::string field(std::string_view key, std::string_view value);
+std::string field(std::string_view key, std::uint64_t value);
+
+}  // namespace immbackup::vault
