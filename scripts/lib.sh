@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A private PostgreSQL server for scripts: by its socket in a temporary folder alone, as an unprivileged user, gone
-# without a trace afterwards. Source it; needs WORK (a folder) to be set.
+# without a trace afterwards. Source it; needs WORK (a folder) to be set. Backups go to BACKUPS, or below WORK.
 
 PG_CONFIG=${PG_CONFIG:-pg_config}
 PG_BIN=$("$PG_CONFIG" --bindir 2>/dev/null || true)
@@ -13,7 +13,7 @@ fi
 as_server() {
     local clean=(env -u PGHOST -u PGPORT -u PGUSER -u PGDATABASE -u PGPASSWORD -u PGSERVICE -u PGOPTIONS
         -u DB_HOST -u DB_PORT -u DB_USER -u DB_NAME -u DB_PASSWORD -u DB_PASSWORD_FILE -u TZ
-        "PGHOST=$WORK" "BACKUP_DIR=$WORK/backups" "PATH=$PG_BIN:$PATH")
+        "PGHOST=$WORK" "BACKUP_DIR=${BACKUPS:-$WORK/backups}" "PATH=$PG_BIN:$PATH")
     if [ "$(id -u)" = 0 ]; then
         runuser -u "$SERVER_USER" -- "${clean[@]}" "$@" 9>&-
     else
@@ -27,7 +27,7 @@ server_start() {
     if [ "$(id -u)" = 0 ]; then
         chown "$SERVER_USER" "$WORK"
     fi
-    as_server mkdir -m 0700 "$WORK/backups"
+    [ -d "${BACKUPS:-$WORK/backups}" ] || as_server mkdir -m 0700 "$WORK/backups"
     as_server initdb -D "$WORK/data" -A trust -E UTF8 --locale=C.UTF-8 >"$WORK/initdb.log"
     {
         echo "listen_addresses = ''"

@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.." || exit 1
 # Two lanes go side by side once all is built and installed: one compiles and computes (at a lower priority), the other
 # mostly waits for servers.
 COMPUTING=(unit sanitize fuzz)
-SERVING=(regress pgtap cli tap worker kill idle disk retention s3 upload realworld docs quickstart)
+SERVING=(regress pgtap cli tap worker kill idle disk retention vault s3 upload realworld docs quickstart)
 SUITES=(lint build "${COMPUTING[@]}" "${SERVING[@]}")
 PASSED=0 FAILED=0 SKIPPED=0
 LOGS=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-test.XXXXXX")
@@ -144,6 +144,8 @@ suite_worker() { shell_tap worker test/shell/worker.sh; }
 suite_kill() { shell_tap kill test/shell/kill.sh; }
 suite_realworld() { shell_tap realworld test/shell/realworld.sh; }
 suite_retention() { shell_tap retention test/shell/retention.sh; }
+# Backups in a vault, through SQL; the helper is the one that make has built.
+suite_vault() { shell_tap vault test/shell/vault.sh; }
 suite_idle() { shell_tap idle test/shell/idle.sh; }
 suite_disk() { shell_tap disk test/shell/disk.sh; }
 # The S3 library against a scripted server and against a real one.

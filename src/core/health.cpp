@@ -53,16 +53,18 @@ std::optional<std::string> weaker_seal(const Catalog& catalog, const Standing& s
         return "the vault cannot seal: " + catalog.vault.reason;
     }
     const auto setting = catalog.settings.find("require_seal");
-    const auto required =
-        setting == catalog.settings.end() ? std::nullopt : seal_level_from_name(setting->second);
+    const SealLevel required =
+        setting == catalog.settings.end()
+            ? SealLevel::readonly
+            : seal_level_from_name(setting->second).value_or(SealLevel::readonly);
     const std::string& found =
         catalog.vault.level.empty() ? stock.newest_seal : catalog.vault.level;
-    const auto level = seal_level_from_name(found);
-    if (!required || !level || *level >= *required) {
+    const SealLevel level = seal_level_from_name(found).value_or(required);
+    if (level >= required) {
         return std::nullopt;
     }
     return fmt::format("backups are sealed as \"{}\", and must be as \"{}\" (require_seal)", found,
-                       seal_level_name(*required));
+                       seal_level_name(required));
 }
 
 // The worst of what is wrong, or that nothing is.

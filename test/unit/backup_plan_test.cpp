@@ -65,6 +65,21 @@ TEST(CheckNames, RefusesWhatCannotBeADatabaseOrAFile) {
     }
 }
 
+TEST(CheckSeal, TheReasonIsInTheDetail) {
+    EXPECT_NO_THROW(check_seal(SealLevel::vault, SealLevel::vault, ""));
+    EXPECT_NO_THROW(check_seal(SealLevel::vault_dac, SealLevel::immutable, ""));
+    EXPECT_NO_THROW(check_seal(SealLevel::readonly, SealLevel::readonly, ""));
+    try {
+        check_seal(SealLevel::vault_dac, SealLevel::vault, "The capability is missing.");
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::permission);
+        EXPECT_NE(error.message().find("as \"vault-dac\" only"), std::string::npos);
+        EXPECT_EQ(error.detail(), "The capability is missing.");
+    }
+    EXPECT_THROW(check_seal(SealLevel::none, SealLevel::readonly, "x"), Error);
+}
+
 TEST(EstimateSize, OfTheNewestGoodArtifactOfTheSameDatabase) {
     Catalog catalog;
     const auto add = [&catalog](const char* stem, const char* database, bool globals,

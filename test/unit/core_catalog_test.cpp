@@ -162,6 +162,39 @@ TEST(Catalog, AnArtifactAndWhatVerificationsFind) {
     EXPECT_EQ(log.catalog.artifacts.size(), 1U);
 }
 
+TEST(Catalog, WhatTheVaultSaysAndDoes) {
+    Log log;
+    const std::string stem = "20260118T120000Z.shop";
+    const auto about = [&](const std::string& more) {
+        return R"({"artifact":")" + stem + "\"" + more + "}";
+    };
+    log.add(event::kVaultChecked,
+            R"({"level":"vault-dac","reason":"no flag","clock":"waiting","version":"1"})");
+    EXPECT_EQ(log.catalog.vault, (Catalog::Vault{"vault-dac", "no flag", "waiting", "", "1"}));
+    // Its own attestation comes before the job's record of the artifact, and alone makes none.
+    log.add(event::kVaultSealed, about(R"(,"retain_until":"2026-02-01T00:00:00.000Z")"));
+    EXPECT_TRUE(log.catalog.artifacts.empty());
+    log.add(event::kArtifactSealed, sealed(stem, "20260118T120000Z"));
+    const ArtifactEntry& entry = log.catalog.artifacts.at(stem);
+    log.add(event::kPruneRefused, about(R"(,"reason":"it is held")"));
+    EXPECT_EQ(entry.refused, "it is held");
+    EXPECT_TRUE(entry.exists());
+    const auto kept = catalog_from_checkpoint(catalog_to_checkpoint(log.catalog));
+    ASSERT_TRUE(kept);
+    EXPECT_EQ(kept->vault, log.catalog.vault);
+    EXPECT_EQ(kept->artifacts.at(stem).refused, "it is held");
+    log.add(event::kArtifactReleased, about(R"(,"actor":"anna","reason":"over")"));
+    EXPECT_EQ(entry.refused, "");
+    log.add(event::kArtifactImported,
+            about(R"(,"seal":"vault","retain_until":"2026-02-01T00:00:00.000Z","stamp":"s")"));
+    EXPECT_EQ(entry.seal, "vault");
+    EXPECT_EQ(entry.stamp, "s");
+    log.add(event::kVaultSealed, about(R"(,"retain_until":"2026-03-01T00:00:00.000Z")"));
+    log.add(event::kVaultSealed, about(R"(,"retain_until":"2026-01-01T00:00:00.000Z")"));
+    EXPECT_EQ(entry.retain_until, "2026-03-01T00:00:00.000Z");
+    EXPECT_EQ(log.catalog.bad_lines, 0U);
+}
+
 TEST(Catalog, SettingsAreTheLastRecordedOnes) {
     Log log;
     log.add(event::kSettingsChanged, R"({"settings":{"host":"a","port":"1","nice":5}})")
@@ -308,7 +341,7 @@ TEST(CatalogCheckpoint, FoldGoesOnFromIt) {
 TEST(CatalogCheckpoint, EveryChangedByteIsRefusedOrNamesAnotherHead) {
     const Catalog catalog = full_log().catalog;
     const std::string text = catalog_to_checkpoint(catalog);
-    const auto head_begin = std::string_view("immbackup-catalog 2 ").size();
+    const auto head_begin = std::string_view("immbackup-catalog 3 ").size();
     const auto head_end = text.find(catalog.head_hash) + 64;
     for (std::size_t at = 0; at < text.size(); ++at) {
         for (unsigned bit = 1; bit <= 128; bit *= 2) {
@@ -349,12 +382,12 @@ TEST(CatalogCheckpoint, HostileTexts) {
                                        rest);
     };
     const std::string empty = "end\n";
-    ASSERT_TRUE(with(empty, "2 0 0 " + zero));
+    ASSERT_TRUE(with(empty, "3 0 0 " + zero));
     for (const std::string& head :
-         {"1 0 0 " + zero, "3 0 0 " + zero, "2 -1 0 " + zero, "2 x 0 " + zero, "2 0x1 0 " + zero,
-          "2 18446744073709551616 0 " + zero, "2 0 1.5 " + zero, "2 0 " + zero, "2 0 0  " + zero,
-          "2  0 0 " + zero, "2 0 0 0 " + zero, "2 0 0 " + std::string(64, 'A'),
-          "2 0 0 " + zero + "0", std::string("2 0 0 ")}) {
+         {"1 0 0 " + zero, "4 0 0 " + zero, "3 -1 0 " + zero, "3 x 0 " + zero, "3 0x1 0 " + zero,
+          "3 18446744073709551616 0 " + zero, "3 0 1.5 " + zero, "3 0 " + zero, "3 0 0  " + zero,
+          "3  0 0 " + zero, "3 0 0 0 " + zero, "3 0 0 " + std::string(64, 'A'),
+          "3 0 0 " + zero + "0", std::string("3 0 0 ")}) {
         EXPECT_FALSE(with(empty, head)) << head;
     }
     // Each kind of line: whole, with a field too few or too many, with a field that is not of its
@@ -369,19 +402,19 @@ TEST(CatalogCheckpoint, HostileTexts) {
             break;
         }
         ++lines;
-        EXPECT_TRUE(with(line + "\nend\n", "2 0 0 " + zero)) << line;
-        EXPECT_FALSE(with(line + "\tx\nend\n", "2 0 0 " + zero)) << line;
-        EXPECT_FALSE(with(line.substr(0, line.rfind('\t')) + "\nend\n", "2 0 0 " + zero)) << line;
-        EXPECT_FALSE(with("x" + line + "\nend\n", "2 0 0 " + zero)) << line;
-        EXPECT_FALSE(with(line + "%0g\nend\n", "2 0 0 " + zero)) << line;
-        EXPECT_FALSE(with(line + "%\nend\n", "2 0 0 " + zero)) << line;
+        EXPECT_TRUE(with(line + "\nend\n", "3 0 0 " + zero)) << line;
+        EXPECT_FALSE(with(line + "\tx\nend\n", "3 0 0 " + zero)) << line;
+        EXPECT_FALSE(with(line.substr(0, line.rfind('\t')) + "\nend\n", "3 0 0 " + zero)) << line;
+        EXPECT_FALSE(with("x" + line + "\nend\n", "3 0 0 " + zero)) << line;
+        EXPECT_FALSE(with(line + "%0g\nend\n", "3 0 0 " + zero)) << line;
+        EXPECT_FALSE(with(line + "%\nend\n", "3 0 0 " + zero)) << line;
     }
     EXPECT_GT(lines, 8U);
     for (const std::string& rest :
          {std::string(), std::string("end"), std::string("\nend\n"), std::string("end\nend\n"),
           std::string("setting\tname\nend\n"), std::string("clock\t\t-1\t\t0\t\t0\t0\nend\n"),
           std::string("retired\ta\tb\nend\n"), std::string(1'000'000, '\t')}) {
-        EXPECT_FALSE(with(rest, "2 0 0 " + zero)) << rest.substr(0, 80);
+        EXPECT_FALSE(with(rest, "3 0 0 " + zero)) << rest.substr(0, 80);
     }
 }
 

@@ -143,6 +143,33 @@ TEST(Health, Verdicts) {
          "no complete run",
          {},
          30min},
+        {"the vault cannot seal",
+         Log()
+             .promise("08:00")
+             .good("09:00", "09:01")
+             .add("09:02", "vault_checked", R"({"level":"none","reason":"a nosuid mount"})"),
+         "09:30", Verdict::critical, "the vault cannot seal: a nosuid mount"},
+        {"it seals weaker than it must",
+         Log()
+             .promise("08:00")
+             .good("09:00", "09:01")
+             .add("09:02", "settings_changed", R"({"settings":{"require_seal":"vault"}})")
+             .add("09:02", "vault_checked", R"({"level":"vault-dac"})"),
+         "09:30", Verdict::critical, "must be as \"vault\""},
+        {"weaker than the best is no fault where it is allowed",
+         Log()
+             .promise("08:00")
+             .good("09:00", "09:01")
+             .add("09:02", "settings_changed", R"({"settings":{"require_seal":"readonly"}})")
+             .add("09:02", "vault_checked", R"({"level":"vault-dac","clock":"trusted"})"),
+         "09:30", Verdict::ok, "29 min ago"},
+        {"the vault does not trust the clock",
+         Log()
+             .promise("08:00")
+             .good("09:00", "09:01")
+             .add("09:02", "vault_checked",
+                  R"({"level":"vault","clock":"blocked","clock_reason":"it was set forward"})"),
+         "09:30", Verdict::warning, "it was set forward"},
         {"from the future", Log().promise("08:00").good("19:00", "19:01"), "09:40",
          Verdict::warning, "a clock is wrong"},
     };

@@ -250,13 +250,15 @@ TEST(ErrorCodes, OfTheSystem) {
 }
 
 TEST(SealLevels, Names) {
-    for (const char* name : {"none", "readonly", "immutable"}) {
+    for (const char* name : {"none", "readonly", "immutable", "vault-dac", "vault"}) {
         const auto level = seal_level_from_name(name);
         ASSERT_TRUE(level) << name;
         EXPECT_EQ(seal_level_name(*level), name);
     }
     EXPECT_LT(SealLevel::none, SealLevel::readonly);
     EXPECT_LT(SealLevel::readonly, SealLevel::immutable);
+    EXPECT_LT(SealLevel::immutable, SealLevel::vault_dac);
+    EXPECT_LT(SealLevel::vault_dac, SealLevel::vault);
     EXPECT_FALSE(seal_level_from_name("Immutable"));
     EXPECT_FALSE(seal_level_from_name(""));
 }
