@@ -82,8 +82,11 @@ Staging staging_of(const ArtifactContext& context, const DumpItem& item, const s
     const auto days_if = [&](bool anomalous) {
         return days.of(choose_tier(catalog, subject, now(), context.settings.timezone, anomalous));
     };
+    // The globals count from their end, which comes soon after their first byte.
+    constexpr std::chrono::minutes kSoon{10};
+    const std::chrono::seconds keep = std::min(days_if(false), days_if(true));
     return {stem, item.globals ? std::string(kGlobalsStem) : subject_token(item.database),
-            std::min(days_if(false), days_if(true)), &context.cancel};
+            keep + (item.globals ? kSoon : std::chrono::minutes(0)), &context.cancel};
 }
 
 // `promised`: StagedArtifact::promised().

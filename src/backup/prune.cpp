@@ -31,7 +31,8 @@ class Prune {
     bool in_vault(const std::string& stem) const {
         return store_.keeper() != nullptr && store_.keeper()->has(stem);
     }
-    bool extend_in_vault(const PruneRow& row);
+    void lengthen_seals(const PrunePlan& plan);
+    Time needed_until(const PruneRow& row) const;
     void remove(const ArtifactEntry& entry, const std::string& reason);
     void purge(const std::string& stem, const std::string& reason);
     void refused(const std::string& stem, const std::string& reason);
@@ -54,6 +55,9 @@ PruneReport Prune::execute() {
         plan_prune(audit_.catalog(), prune_rules(settings_), {boot_id(), monotonic_ms(), now()});
     report_.blocked = plan.blocked;
     extend(plan);
+    if (store_.keeper() != nullptr) {
+        lengthen_seals(plan);
+    }
     for (const PruneRow& row : plan.rows) {
         cancel_.check();
         if (row.entry->intended && !store_.has_manifest(row.entry->artifact)) {
@@ -109,7 +113,7 @@ void Prune::extend(const PrunePlan& plan) {
         }
     };
     for (const PruneRow& row : plan.rows) {
-        if (row.action == PruneAction::extend && extend_in_vault(row)) {
+        if (row.action == PruneAction::extend) {
             artifacts[row.entry->artifact] = format_time(row.kept_until);
             if (artifacts.size() == kExtendedPerRecord) {
                 write();
@@ -119,28 +123,33 @@ void Prune::extend(const PrunePlan& plan) {
     write();
 }
 
-// Whether a record of ours is to say it: the vault says itself what it has done. Its own date may
-// be bounded; one that it does not set now it is asked for again.
-bool Prune::extend_in_vault(const PruneRow& row) {
-    const std::string& stem = row.entry->artifact;
-    if (!in_vault(stem)) {
-        return true;
-    }
-    try {
-        if (store_.keeper()->extend(stem, row.kept_until) >= row.kept_until) {
-            ++report_.extended;
-            return false;
+// The vault's own dates follow what is kept longer than it knows: by a longer setting, or because
+// it waits for its upload. What it does not take now, it is asked for again.
+void Prune::lengthen_seals(const PrunePlan& plan) {
+    for (const PruneRow& row : plan.rows) {
+        const auto sealed = parse_time(row.entry->vault_until);
+        const Time wanted = needed_until(row);
+        if (!sealed || *sealed >= wanted || !in_vault(row.entry->artifact)) {
+            continue;
         }
-        return true;
-    } catch (const Error& error) {
-        if (error.code() == ErrorCode::audit || error.code() == ErrorCode::no_space) {
-            throw;
+        try {
+            store_.keeper()->extend(row.entry->artifact, wanted);
+        } catch (const Error& error) {
+            if (error.code() == ErrorCode::audit || error.code() == ErrorCode::no_space) {
+                throw;
+            }
+            progress_.warning(fmt::format(
+                "artifact {} is kept until {}, but the vault did not take that date: {}",
+                row.entry->artifact, format_time(wanted), error.message()));
         }
-        progress_.warning(
-            fmt::format("artifact {} is kept until {}, but the vault did not take that date: {}",
-                        stem, format_time(row.kept_until), error.message()));
-        return false;
     }
+}
+
+Time Prune::needed_until(const PruneRow& row) const {
+    // Not before it is due: most uploads are done long before.
+    const bool waits = row.entry->upload == "pending" && row.action == PruneAction::keep &&
+                       row.kept_until < now() + std::chrono::days(1);
+    return row.kept_until + std::chrono::days(waits ? settings_.pending_max_days : 0);
 }
 
 void Prune::remove(const ArtifactEntry& entry, const std::string& reason) {

@@ -22,10 +22,13 @@ inline constexpr std::size_t kMaxAuditLine = 256 * 1024;
 inline constexpr std::string_view kZeroHash =
     "0000000000000000000000000000000000000000000000000000000000000000";
 
+// Of records that the vault's helper made by itself; nobody else can write one.
+inline constexpr std::string_view kVaultOrigin = "vault";
+
 struct AuditRecord {
     std::uint64_t seq = 0;
     std::string time;    // format_time()
-    std::string origin;  // who wrote it: "job", "cli", later "vault"; [a-z_]{1,16}
+    std::string origin;  // who wrote it: "job", "cli", "vault"; [a-z_]{1,16}
     std::string prev;
     std::string event;  // [a-z0-9_]{1,48}
     std::string body;   // a JSON object on one line, ASCII

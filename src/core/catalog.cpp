@@ -140,6 +140,9 @@ void fold_artifact_sealed(Catalog& catalog, const AuditRecord& record, const Jso
     entry.stamp = text(body, "stamp");
     entry.anomaly = text(body, "anomaly");
     entry.upload = text(body, "upload");
+    if (const auto attested = catalog.attested.extract(stem)) {
+        entry.vault_until = attested.mapped();
+    }
     if (!entry.globals) {
         catalog.retired.erase(entry.database);
     }
@@ -188,7 +191,17 @@ void fold_vault(Catalog& catalog, const Json& body) {
                      text(body, "clock_reason"), text(body, "version")};
 }
 
-void fold_retention_extended(Catalog& catalog, const Json& body) {
+// The vault's own date; the job's record of the artifact comes after it, but for an import.
+void fold_vault_sealed(Catalog& catalog, const Json& body) {
+    const std::string stem = text(body, "artifact");
+    if (ArtifactEntry* entry = artifact_of(catalog, body)) {
+        raise_time(entry->vault_until, text(body, "retain_until"));
+    } else if (parse_stem(stem)) {
+        catalog.attested[stem] = text(body, "retain_until");
+    }
+}
+
+void fold_retention_extended(Catalog& catalog, const AuditRecord& record, const Json& body) {
     const auto found = body.find("artifacts");
     if (found == body.end() || !found->is_object()) {
         return;
@@ -197,7 +210,9 @@ void fold_retention_extended(Catalog& catalog, const Json& body) {
         const auto entry = catalog.artifacts.find(stem);
         // Never shorter, whatever the line says.
         if (entry != catalog.artifacts.end() && until.is_string()) {
-            raise_time(entry->second.retain_until, until.get<std::string>());
+            raise_time(record.origin == kVaultOrigin ? entry->second.vault_until
+                                                     : entry->second.retain_until,
+                       until.get<std::string>());
             entry->second.refused.clear();
         }
     }
@@ -249,11 +264,10 @@ void fold_anchor(Catalog& catalog, const AuditRecord& record, const Json& body) 
 // What is said of one artifact after it was sealed.
 void fold_artifact(Catalog& catalog, const AuditRecord& record, const Json& body) {
     const std::string& event = record.event;
-    constexpr std::array kEvents{event::kArtifactVerified, event::kPruneIntended,
-                                 event::kPruneWithdrawn,   event::kArtifactPruned,
-                                 event::kArtifactHeld,     event::kArtifactReleased,
-                                 event::kArtifactAccepted, event::kPruneRefused,
-                                 event::kArtifactImported, event::kVaultSealed};
+    constexpr std::array kEvents{
+        event::kArtifactVerified, event::kPruneIntended, event::kPruneWithdrawn,
+        event::kArtifactPruned,   event::kArtifactHeld,  event::kArtifactReleased,
+        event::kArtifactAccepted, event::kPruneRefused,  event::kArtifactImported};
     if (std::find(kEvents.begin(), kEvents.end(), event) == kEvents.end()) {
         return;
     }
@@ -292,8 +306,6 @@ void fold_artifact(Catalog& catalog, const AuditRecord& record, const Json& body
         entry->refused = text(body, "reason");
     } else if (event == event::kArtifactImported) {
         fold_imported(*entry, body);
-    } else if (event == event::kVaultSealed) {
-        raise_time(entry->retain_until, text(body, "retain_until"));
     } else {
         entry->accepted = true;
     }
@@ -403,7 +415,7 @@ void Catalog::apply(const AuditRecord& record) {
     } else if (event == event::kSettingsChanged) {
         fold_settings(*this, body);
     } else if (event == event::kRetentionExtended) {
-        fold_retention_extended(*this, body);
+        fold_retention_extended(*this, record, body);
     } else if (event == event::kRetentionChanged) {
         unacknowledged += (unacknowledged.empty() ? "" : "; ") + text(body, "effect");
         unacknowledged_since = unacknowledged_since.empty() ? record.time : unacknowledged_since;
@@ -411,6 +423,8 @@ void Catalog::apply(const AuditRecord& record) {
         unacknowledged.clear();
         unacknowledged_since.clear();
         lock_days = lock_days_setting(*this);
+    } else if (event == event::kVaultSealed) {
+        fold_vault_sealed(*this, body);
     } else if (event == event::kVaultChecked) {
         fold_vault(*this, body);
     } else if (event == event::kAnchorStored) {

@@ -70,7 +70,10 @@ struct ArtifactEntry {
     std::string locked_until;        // the earliest of them
     std::string objects;             // JSON {file: {"key", "version_id"}}
     bool legal_hold = false;         // on its objects
-    std::string refused;             // why the vault did not remove it when it was to go, or empty
+    // Until when the vault removes it for nobody, as the vault's own records say; or empty. What
+    // the settings keep it for is retain_until.
+    std::string vault_until;
+    std::string refused;  // why the vault did not remove it when it was to go, or empty
     bool exists() const { return state != "pruned"; }
     bool good() const { return state == "good" && !intended; }
     // Good, and nothing speaks against what is in it.
@@ -125,6 +128,9 @@ struct Catalog {
         std::string version;
         bool operator==(const Vault&) const = default;
     } vault;
+
+    // What the vault attested and no artifact_sealed record has followed yet: stem to vault_until.
+    std::map<std::string, std::string> attested;
 
     ClockState clock;
     std::string clock_acknowledged;  // when an operator last said that it is right

@@ -180,6 +180,7 @@ void artifact_fields(Fields& each, Artifact& entry) {
     each(entry.locked_until);
     each(entry.objects);
     each(entry.legal_hold);
+    each(entry.vault_until);
     each(entry.refused);
 }
 
@@ -248,6 +249,11 @@ std::string checkpoint_lines(const Catalog& catalog) {
         writer(upload.artifact);
         writer(upload.key);
     }
+    for (const auto& [stem, until] : catalog.attested) {
+        out += "\nattested";
+        writer(stem);
+        writer(until);
+    }
     for (const auto& [id, run] : catalog.runs) {
         out += "\nrun";
         run_fields(writer, run);
@@ -286,6 +292,10 @@ bool read_line(Catalog& catalog, std::string_view kind, std::string_view fields)
         std::string name;
         reader(name);
         reader(catalog.settings[name]);
+    } else if (kind == "attested") {
+        std::string stem;
+        reader(stem);
+        reader(catalog.attested[stem]);
     } else if (kind == "upload") {
         std::string id;
         reader(id);

@@ -53,7 +53,7 @@ struct Standing {
     std::vector<std::string> corrupt;    // the same
     std::vector<std::string> anomalies;  // newest good artifacts that are anomalies, not accepted
     std::string newest_seal;             // of the newest artifact
-    std::uint64_t outside_vault = 0;  // sealed weaker than a vault does
+    std::uint64_t outside_vault = 0;     // sealed weaker than a vault does
     std::uint64_t uploads_pending = 0;
     std::vector<std::string> not_locked;  // in the bucket without a proven lock, or parked
 };

@@ -84,6 +84,8 @@ class SubjectPlan {
             row.anomaly = true;
             row.reason = fmt::format("The newest one, {}, is an anomaly that nobody has accepted.",
                                      newest_good_->artifact);
+        } else if (const auto sealed = parse_time(entry.vault_until); sealed && *sealed > now_) {
+            row.reason = fmt::format("The vault keeps it until {}.", entry.vault_until);
         } else if (!clock_.blocked.empty()) {
             row.blocked = true;
             row.reason = clock_.blocked;

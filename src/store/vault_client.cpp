@@ -226,6 +226,15 @@ VaultClient::VaultClient(std::string helper, int timeout_ms) : helper_(std::move
         socket_ = std::move(ends.ours);
     }
     set_nonblocking(socket_);
+    try {
+        take_greeting(timeout_ms);
+    } catch (...) {
+        close();
+        throw;
+    }
+}
+
+void VaultClient::take_greeting(int timeout_ms) {
     const std::string line =
         read_line(monotonic_ms() + static_cast<std::uint64_t>(std::max(timeout_ms, 0)));
     std::string_view rest = line;
@@ -247,10 +256,16 @@ VaultClient::VaultClient(std::string helper, int timeout_ms) : helper_(std::move
 }
 
 VaultClient::~VaultClient() {
-    socket_.reset();  // end of file: what was not committed is discarded
-    if (child_) {
-        child_->leave(kGraceMs);
-    }
+    close();
+}
+
+// End of file: what was not committed is discarded. The program may run as another user, whom we
+// can neither signal nor wait for without end.
+std::optional<ExitStatus> VaultClient::close() {
+    socket_.reset();
+    const auto status = child_ ? child_->leave(kGraceMs) : std::nullopt;
+    child_.reset();
+    return status;
 }
 
 void VaultClient::fail(ErrorCode code, const std::string& what, const std::string& detail,
@@ -261,12 +276,8 @@ void VaultClient::fail(ErrorCode code, const std::string& what, const std::strin
 
 void VaultClient::fail_closed() {
     std::string detail = "The connection was closed before it had answered.";
-    if (child_) {
-        socket_.reset();
-        if (const auto status = child_->leave(kGraceMs); status && !status->success()) {
-            detail = fmt::format("It ended with {}.", status->text());
-        }
-        child_.reset();
+    if (const auto status = close(); status && !status->success()) {
+        detail = fmt::format("It ended with {}.", status->text());
     }
     fail(ErrorCode::io, "ended without an answer", detail,
          "See the system's log; \"immbackup check --vault\" tries it.");
@@ -359,10 +370,12 @@ VaultAnswer VaultClient::read_answer(int timeout_ms) {
     try {
         VaultAnswer answer = parse_vault_answer(line);
         answer.descriptor = std::move(descriptor_);
+        in_content_ = false;
         return answer;
     } catch (const Error& error) {
         descriptor_.reset();
-        broken_ = broken_ || error.code() == ErrorCode::version;
+        // After content the helper closes the connection behind an error.
+        broken_ = broken_ || in_content_ || error.code() == ErrorCode::version;
         throw;
     }
 }
@@ -428,6 +441,7 @@ VaultAnswer VaultClient::ask(std::string_view request, const Item& each) {
 }
 
 void VaultClient::write_content(std::span<const std::byte> bytes) {
+    in_content_ = true;
     constexpr std::size_t kMaxFrame = 1024 * 1024;
     while (!bytes.empty()) {
         const auto piece = bytes.first(std::min(bytes.size(), kMaxFrame));
@@ -438,6 +452,7 @@ void VaultClient::write_content(std::span<const std::byte> bytes) {
 }
 
 void VaultClient::commit(std::uint64_t size, std::string_view sha256) {
+    in_content_ = true;
     constexpr std::size_t kDigest = 32;
     std::array<std::byte, kFrameHead + sizeof(std::uint64_t) + kDigest> frame{};
     const auto head = frame_head('C', frame.size() - kFrameHead);

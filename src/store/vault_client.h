@@ -76,6 +76,8 @@ class VaultClient {
     bool usable() const;
 
   private:
+    void take_greeting(int timeout_ms);
+    std::optional<ExitStatus> close();
     void write(std::span<const std::byte> bytes);
     void write_line(std::string_view request);
     void check_usable();
@@ -93,6 +95,7 @@ class VaultClient {
     std::string input_;
     std::string greeting_;
     const CancelToken* cancel_ = nullptr;
+    bool in_content_ = false;  // the next answer is to content
     bool broken_ = false;
 };
 

@@ -19,6 +19,7 @@ constexpr int kRecoverMs = 3'600'000;
 // A helper whose client was killed may still be at work on its last publication.
 constexpr std::uint64_t kBusyMs = 60'000;
 constexpr std::chrono::milliseconds kBusyPause{250};
+constexpr std::chrono::days kWorthwhile{30};
 
 std::uint64_t number_or_zero(const VaultAnswer& answer, std::string_view name) {
     return answer.has(name) ? answer.number(name) : 0;
@@ -121,6 +122,11 @@ Time VaultStore::extend(const std::string& stem, Time until) {
     for (const auto& item : list_items("list" + vault_field("stem", stem)).artifacts) {
         if (const auto sealed = parse_time(item.sealed)) {
             latest = std::min(latest, *sealed + bounds.max_retention);
+        }
+        // Each is a record for ever, and their number is limited: none for a few days.
+        const auto now_until = parse_time(item.retain_until);
+        if (now_until && latest - *now_until < kWorthwhile) {
+            return *now_until;
         }
     }
     return ask(latest);

@@ -8,6 +8,7 @@ own_namespace "$@"
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-vault.XXXXXX")
 . "$ROOT/scripts/lib.sh"
 . "$ROOT/test/lib/tap.sh"
+CEPH=$ROOT/test/s3/ceph.sh
 SERVICE=
 stop_service() {
     [ -z "$SERVICE" ] || { kill "$SERVICE"; wait "$SERVICE"; } 2>/dev/null
@@ -15,6 +16,7 @@ stop_service() {
 }
 finish() {
     stop_service
+    "$CEPH" stop "$WORK/ceph" >/dev/null 2>&1
     server_stop
     lab_end
 }
@@ -185,6 +187,24 @@ fails "without set-uid nothing is sealed" 3 'sealed as "none" only' run
 helper_is "$HELPER"
 ok "with all of it, a run is good" run
 good "a lost capability"
+
+# ------------------------------------------------------------------------- an upload follows the stream
+unset AWS_PROFILE AWS_SESSION_TOKEN AWS_CA_BUNDLE
+ok "an S3 server" "$CEPH" start "$WORK/ceph"
+. "$WORK/ceph/env"
+export AWS_EC2_METADATA_DISABLED=true PYTHONDONTWRITEBYTECODE=1
+ok "a bucket with Object Lock" env "HOME=$WORK" /usr/bin/python3 "$ROOT/test/s3/boto.py" bucket locked locked
+sql -d shop -c 'CREATE TABLE large AS SELECT g, gen_random_uuid() AS a, gen_random_uuid() AS b, gen_random_uuid() AS c FROM generate_series(1, 300000) AS g'
+ok "a run with an upload" as_server env S3_BUCKET=locked "S3_ENDPOINT_URL=$S3_TEST_ENDPOINT" S3_REQUIRED=true S3_OBJECT_LOCK_DAYS=1 BACKUP_MIN_FREE=0 \
+    BACKUP_GLOBALS=off BACKUP_RETENTION_DAYS=1 "DB_HOST=$WORK" "BACKUP_VAULT_HELPER=$HELPER" immbackup backup --database shop --quiet
+UPLOADED=$(newest)
+is "its artifact is locked in the bucket" "$(of "$UPLOADED" upload)" locked
+is "whose upload began before the vault had sealed it" "$(q "SELECT min(seq) FILTER (WHERE event = 'upload_begun') < min(seq) FILTER (WHERE event = 'vault_sealed') FROM immbackup.audit WHERE body->>'artifact' = '$UPLOADED'")" t
+"$CEPH" stop "$WORK/ceph" >/dev/null 2>&1
+unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
+sql -d shop -c 'DROP TABLE large'
+run >/dev/null 2>&1
+q "SELECT immbackup.accept_anomaly('$(newest)', 'the table was a test')"
 
 # ---------------------------------------------------------------------------------- the helper as a service
 # Without set-uid and capability of its own, as systemd or an entrypoint start it; its clock is three days ahead.

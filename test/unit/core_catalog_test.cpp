@@ -174,8 +174,16 @@ TEST(Catalog, WhatTheVaultSaysAndDoes) {
     // Its own attestation comes before the job's record of the artifact, and alone makes none.
     log.add(event::kVaultSealed, about(R"(,"retain_until":"2026-02-01T00:00:00.000Z")"));
     EXPECT_TRUE(log.catalog.artifacts.empty());
-    log.add(event::kArtifactSealed, sealed(stem, "20260118T120000Z"));
+    const auto between = catalog_from_checkpoint(catalog_to_checkpoint(log.catalog));
+    ASSERT_TRUE(between);
+    EXPECT_EQ(between->attested, log.catalog.attested);
+    std::string body = sealed(stem, "20260118T120000Z");
+    body.replace(body.find("\"R\""), 3, "\"2026-01-20T00:00:00.000Z\"");
+    log.add(event::kArtifactSealed, body);
+    EXPECT_TRUE(log.catalog.attested.empty());
     const ArtifactEntry& entry = log.catalog.artifacts.at(stem);
+    EXPECT_EQ(entry.vault_until, "2026-02-01T00:00:00.000Z");
+    EXPECT_EQ(entry.retain_until, "2026-01-20T00:00:00.000Z");
     log.add(event::kPruneRefused, about(R"(,"reason":"it is held")"));
     EXPECT_EQ(entry.refused, "it is held");
     EXPECT_TRUE(entry.exists());
@@ -191,7 +199,8 @@ TEST(Catalog, WhatTheVaultSaysAndDoes) {
     EXPECT_EQ(entry.stamp, "s");
     log.add(event::kVaultSealed, about(R"(,"retain_until":"2026-03-01T00:00:00.000Z")"));
     log.add(event::kVaultSealed, about(R"(,"retain_until":"2026-01-01T00:00:00.000Z")"));
-    EXPECT_EQ(entry.retain_until, "2026-03-01T00:00:00.000Z");
+    EXPECT_EQ(entry.vault_until, "2026-03-01T00:00:00.000Z");
+    EXPECT_EQ(entry.retain_until, "2026-02-01T00:00:00.000Z");
     EXPECT_EQ(log.catalog.bad_lines, 0U);
 }
 
