@@ -6,7 +6,7 @@
 
 namespace immbackup::vault {
 
-void append_record(Session& session, const Request& request) {
+std::string append_record(Session& session, const Request& request) {
     session.ok();
     std::string body;
     session.in().read_content([&](std::span<const char> block) {
@@ -25,12 +25,12 @@ void append_record(Session& session, const Request& request) {
     }
     const Appended said = append(session.tree(), std::string(request.get("event")),
                                  std::string(request.get("origin")), body, at_most);
-    session.ok(field("seq", said.record.seq) + field("time", said.record.time) +
-               field("prev", said.record.prev) + field("hash", said.record.hash) +
-               field("offset", said.offset));
+    return field("seq", said.record.seq) + field("time", said.record.time) +
+           field("prev", said.record.prev) + field("hash", said.record.hash) +
+           field("offset", said.offset);
 }
 
-void adopt(Session& session) {
+std::string adopt(Session& session, const Request& /*request*/) {
     const Tree& tree = session.tree();
     if (log_exists(tree)) {
         throw Failure{Code::exists, "the vault has an audit log already",
@@ -58,7 +58,7 @@ void adopt(Session& session) {
     const Appended said = session.record(
         "log_adopted", member("records", check.seq()) + ',' + member("bytes", commit.size) + ',' +
                            member("sha256", to_hex(commit.sha256)));
-    session.ok(field("records", check.seq()) + place(said) + field("offset", said.offset));
+    return field("records", check.seq()) + place(said) + field("offset", said.offset);
 }
 
 }  // namespace immbackup::vault

@@ -121,7 +121,7 @@ void ChainCheck::line(std::string_view line) {
             torn_->sha.update(std::string_view("\n"));
             torn_->bytes += 1;
         } else {
-            torn_.emplace();
+            torn_.emplace(Torn{});
             torn_->offset = offset_;
         }
         torn_->sha.update(line);

@@ -113,7 +113,8 @@ bool parse_clock(std::string_view text, ClockState& state) {
         return false;
     }
     const auto fields = parse_fields(text.substr(2, text.size() - 3));
-    if (!fields) {
+    constexpr std::size_t kFields = 6;  // and the boot, where the system has one
+    if (!fields || fields->size() < kFields) {
         return false;
     }
     ClockState read;

@@ -73,11 +73,11 @@ std::string item_of(const Artifact& artifact) {
 
 }  // namespace
 
-void status(Session& session, bool full) {
-    std::string common = field("version", IMMBACKUP_VERSION);
+std::string status(Session& session, const Request& request) {
+    const bool full = !request.get("full").empty();
+    const std::string common = field("version", IMMBACKUP_VERSION);
     if (session.unusable()) {
-        return session.ok(field("level", "none") + field("reason", session.unusable()->message) +
-                          common);
+        return field("level", "none") + field("reason", session.unusable()->message) + common;
     }
     if (full && session.role() == Role::client) {
         throw Failure{Code::permission, "the whole status is for operators", {}};
@@ -91,15 +91,15 @@ void status(Session& session, bool full) {
     }
     const ClockState clock = peek_clock(session.tree());
     const Usage used = usage(session.tree());
-    session.ok(field("level", level_name(level)) +
-               (why.empty() ? std::string{} : field("reason", why)) + common +
-               field("caller", role_name(session.role())) + limits(session.config()) +
-               field("used_bytes", used.bytes) + field("used_files", used.files) +
-               field("log", log_exists(session.tree()) ? "1" : "0") + clock_fields(clock) +
-               (full ? full_fields(session, clock) : std::string{}));
+    return field("level", level_name(level)) +
+           (why.empty() ? std::string{} : field("reason", why)) + common +
+           field("caller", role_name(session.role())) + limits(session.config()) +
+           field("used_bytes", used.bytes) + field("used_files", used.files) +
+           field("log", log_exists(session.tree()) ? "1" : "0") + clock_fields(clock) +
+           (full ? full_fields(session, clock) : std::string{});
 }
 
-void list(Session& session, const Request& request) {
+std::string list(Session& session, const Request& request) {
     const Tree& tree = session.tree();
     const std::string only(request.get("stem"));
     Inventory all = inventory(tree);
@@ -117,7 +117,7 @@ void list(Session& session, const Request& request) {
     for (const std::string& name : all.foreign) {
         session.item("foreign" + field("file", "active/" + name));
     }
-    session.ok(field("count", count));
+    return field("count", count);
 }
 
 }  // namespace immbackup::vault

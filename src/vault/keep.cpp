@@ -47,7 +47,7 @@ void check_extension(const Session& session, const Artifact& artifact, const Clo
 
 }  // namespace
 
-void extend(Session& session, const Request& request) {
+std::string extend(Session& session, const Request& request) {
     const Tree& tree = session.tree();
     const std::string stem(request.get("stem"));
     const Millis until = parse_time(request.get("retain_until")).value_or(0);
@@ -58,8 +58,7 @@ void extend(Session& session, const Request& request) {
         throw Failure{Code::corrupt, "\"" + stem + "\" is not a whole artifact", {}};
     }
     if (until <= artifact.retain_until) {
-        return session.ok(field("retain_until", format_time(artifact.retain_until)) +
-                          field("changed", "0"));
+        return field("retain_until", format_time(artifact.retain_until)) + field("changed", "0");
     }
     check_extension(session, artifact, clock, until);
     SealRecord record = artifact.file(FileKind::artifact).record;
@@ -68,15 +67,15 @@ void extend(Session& session, const Request& request) {
               format_record(record) + '\n', kMode, session.level() == Level::vault);
     const Appended said = session.record(
         "retention_extended", "\"artifacts\":{" + member(stem.c_str(), format_time(until)) + '}');
-    session.ok(field("retain_until", format_time(until)) + field("changed", "1") + place(said));
+    return field("retain_until", format_time(until)) + field("changed", "1") + place(said);
 }
 
-void hold(Session& session, const Request& request) {
+std::string hold(Session& session, const Request& request) {
     const Tree& tree = session.tree();
     const std::string stem(request.get("stem"));
     const Fd lock = tree.lock(Tree::Lock::removal, Tree::Share::exclusive);
     if (sealed_artifact(tree, stem).held) {
-        return session.ok(field("changed", "0"));
+        return field("changed", "0");
     }
     put_small(tree.records(), hold_name(stem),
               format_hold(stem, sample_clocks().wall, session.caller().uid, request.get("actor"),
@@ -85,34 +84,34 @@ void hold(Session& session, const Request& request) {
               kMode, session.level() == Level::vault);
     const Appended said =
         session.record("artifact_held", member("artifact", stem) + ',' + said_by(request));
-    session.ok(field("changed", "1") + place(said));
+    return field("changed", "1") + place(said);
 }
 
-void release(Session& session, const Request& request) {
+std::string release(Session& session, const Request& request) {
     const Tree& tree = session.tree();
     const std::string stem(request.get("stem"));
     const Fd lock = tree.lock(Tree::Lock::removal, Tree::Share::exclusive);
     const Fd held = open_in(tree.records(), hold_name(stem));
     if (!held) {
         static_cast<void>(sealed_artifact(tree, stem));
-        return session.ok(field("changed", "0"));
+        return field("changed", "0");
     }
     const Appended said =
         session.record("artifact_released", member("artifact", stem) + ',' + said_by(request));
     static_cast<void>(set_flag(held, Flag::immutable, false));
     remove_in(tree.records(), hold_name(stem));
     sync(tree.records());
-    session.ok(field("changed", "1") + place(said));
+    return field("changed", "1") + place(said);
 }
 
-void accept_clock(Session& session, const Request& request) {
+std::string accept_clock(Session& session, const Request& request) {
     const ClockSample clock = sample_clocks();
     const Appended said =
         session.record("clock_acknowledged",
                        said_by(request) + ',' + member("boot_id", clock.boot_id) + ',' +
                            member("monotonic_ms", static_cast<std::uint64_t>(clock.monotonic)));
     observe_clock(session.tree(), true);
-    session.ok(place(said));
+    return place(said);
 }
 
 }  // namespace immbackup::vault

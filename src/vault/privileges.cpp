@@ -82,6 +82,11 @@ void shed_inheritance(bool keep_signals) {
     static_cast<void>(::prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0));
 }
 
+bool writes_whole_files() {
+    rlimit limit{};
+    return ::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY;
+}
+
 Caller caller_by_exec() {
     Caller caller{::getuid(), {}};
     const int count = ::getgroups(0, nullptr);

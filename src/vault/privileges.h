@@ -14,10 +14,13 @@ struct Caller {
     std::vector<gid_t> groups;
 };
 
-// First of all: ends the process where a standard descriptor is missing; closes the others, empties
+// Ends the process where a standard descriptor is missing; closes the others, empties
 // the environment, blocks every signal, resets working directory, umask and limits, and forbids
 // core files and being traced.
 void shed_inheritance(bool keep_signals);
+
+// False where a limit of the caller's could cut a write: who cuts a record may choose where.
+bool writes_whole_files();
 
 // The caller by real uid and groups, for a process started by exec.
 Caller caller_by_exec();

@@ -88,7 +88,7 @@ void remove_all(const Tree& tree, const Artifact& artifact) {
 
 }  // namespace
 
-void purge(Session& session, const Request& request) {
+std::string purge(Session& session, const Request& request) {
     const Tree& tree = session.tree();
     const std::string stem(request.get("stem"));
     const ClockState clock = observe_clock(tree);
@@ -107,7 +107,7 @@ void purge(Session& session, const Request& request) {
     remove_all(tree, artifact);
     const Appended said = session.record(
         "artifact_pruned", member("artifact", stem) + ',' + member("bytes", bytes) + ',' + reason);
-    session.ok(field("bytes", bytes) + place(said));
+    return field("bytes", bytes) + place(said);
 }
 
 }  // namespace immbackup::vault

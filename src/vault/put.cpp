@@ -95,7 +95,7 @@ std::uint64_t room_for_one(const Session& session) {
 
 }  // namespace
 
-void put(Session& session, const Request& request) {
+std::string put(Session& session, const Request& request) {
     const std::string stem(request.get("stem"));
     const std::string database(request.get("database"));
     const bool wants_reader = !request.get("reader").empty();
@@ -131,9 +131,9 @@ void put(Session& session, const Request& request) {
     Unnamed digest = checksum_file(session.tree(), stem, artifact.sha256);
     const Appended said =
         publish(session, seal, {std::move(artifact), std::move(digest), std::move(manifest)});
-    session.ok(field("stem", stem) + field("level", level_name(level)) +
-               field("retain_until", format_time(until)) +
-               field("sealed", format_time(seal.sealed)) + place(said));
+    return field("stem", stem) + field("level", level_name(level)) +
+           field("retain_until", format_time(until)) + field("sealed", format_time(seal.sealed)) +
+           place(said);
 }
 
 }  // namespace immbackup::vault

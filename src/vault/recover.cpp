@@ -89,7 +89,7 @@ void say(const Session& session, const Done& done) {
 
 }  // namespace
 
-void recover(Session& session) {
+std::string recover(Session& session, const Request& /*request*/) {
     const Tree& tree = session.tree();
     const Fd publication = tree.lock(Tree::Lock::publication, Tree::Share::exclusive, 1000);
     const Fd removal = tree.lock(Tree::Lock::removal, Tree::Share::exclusive);
@@ -100,8 +100,8 @@ void recover(Session& session) {
     if (!done.completed.empty() || !done.removed.empty() || !done.resealed.empty()) {
         say(session, done);
     }
-    session.ok(field("completed", done.completed.size()) + field("removed", done.removed.size()) +
-               field("resealed", done.resealed.size()) + field("orphans", done.orphans));
+    return field("completed", done.completed.size()) + field("removed", done.removed.size()) +
+           field("resealed", done.resealed.size()) + field("orphans", done.orphans);
 }
 
 }  // namespace immbackup::vault

@@ -72,7 +72,7 @@ void recover_at_start(const std::string& config_path) {
     }
     try {
         if (log_exists(session.tree())) {
-            recover(session);
+            recover(session, {});
         }
     } catch (const Failure& failure) {
         complain("recovery: " + failure.message);

@@ -1,6 +1,7 @@
 #include "vault/session.h"
 
 #include <algorithm>
+#include <array>
 
 namespace immbackup::vault {
 
@@ -20,28 +21,29 @@ Role role_of(const Caller& caller, const Ids& ids) {
     return is_operator ? Role::operators : Role::nobody;
 }
 
-bool may(Role role, Verb verb) {
-    switch (verb) {
-        case Verb::put:
-        case Verb::append:
-        case Verb::adopt:
-        case Verb::purge:
-            return role == Role::root || role == Role::client;
-        case Verb::release:
-        case Verb::accept_clock:
-            return role == Role::root || role == Role::operators;
-        case Verb::extend:
-        case Verb::hold:
-        case Verb::status:
-        case Verb::list:
-        case Verb::recover:
-            return role != Role::nobody;
-    }
-    return false;
-}
+// Who may ask what, and what does it, in the order of Verb.
+struct Right {
+    bool client;
+    bool operators;
+    bool takes_content;
+    std::string (*act)(Session&, const Request&);
+};
+constexpr std::array<Right, 11> kRights{{
+    {true, false, true, put},
+    {true, false, true, append_record},
+    {true, false, true, adopt},
+    {true, false, false, purge},
+    {true, true, false, extend},
+    {true, true, false, hold},
+    {false, true, false, release},
+    {false, true, false, accept_clock},
+    {true, true, false, status},
+    {true, true, false, list},
+    {true, true, false, recover},
+}};
 
-bool takes_content(Verb verb) {
-    return verb == Verb::put || verb == Verb::append || verb == Verb::adopt;
+const Right& right_of(Verb verb) {
+    return kRights.at(static_cast<std::size_t>(verb));
 }
 
 std::string error_line(const Failure& failure) {
@@ -72,6 +74,12 @@ void Session::open(const std::string& config_path) {
                           "not set",
                       "`make install-vault` sets it; where it cannot work, run the helper as a "
                       "service: docs/vault.md."};
+    }
+    if (!writes_whole_files()) {
+        throw Failure{Code::config,
+                      "the caller's limit on the size of files (RLIMIT_FSIZE) would cut what is "
+                      "written",
+                      "Take the limit away: LimitFSIZE=infinity, ulimit -f unlimited."};
     }
     tree_.emplace(config_, ids);
 }
@@ -106,10 +114,10 @@ bool Session::one_request(const std::string& line) {
     const std::uint64_t taken = in_.contents_begun();
     try {
         check_right(request.verb);
-        dispatch(request);
+        ok(right_of(request.verb).act(*this, request));
     } catch (const Failure& failure) {
         write_line(out_, error_line(failure));
-        return !takes_content(request.verb) || in_.contents_begun() == taken;
+        return !right_of(request.verb).takes_content || in_.contents_begun() == taken;
     }
     return true;
 }
@@ -121,39 +129,14 @@ void Session::check_right(Verb verb) const {
         }
         throw *unusable_;
     }
-    if (!may(role_, verb)) {
+    const Right& right = right_of(verb);
+    if (role_ != Role::root && !(role_ == Role::client && right.client) &&
+        !(role_ == Role::operators && right.operators)) {
         throw Failure{Code::permission,
                       "uid " + std::to_string(caller_.uid) + " may not ask that of the vault",
-                      verb == Verb::release || verb == Verb::accept_clock
+                      right.operators
                           ? "A member of the vault's operator group, or root, has to do it."
                           : ""};
-    }
-}
-
-void Session::dispatch(const Request& request) {
-    switch (request.verb) {
-        case Verb::put:
-            return put(*this, request);
-        case Verb::append:
-            return append_record(*this, request);
-        case Verb::adopt:
-            return adopt(*this);
-        case Verb::purge:
-            return purge(*this, request);
-        case Verb::extend:
-            return extend(*this, request);
-        case Verb::hold:
-            return hold(*this, request);
-        case Verb::release:
-            return release(*this, request);
-        case Verb::accept_clock:
-            return accept_clock(*this, request);
-        case Verb::status:
-            return status(*this, !request.get("full").empty());
-        case Verb::list:
-            return list(*this, request);
-        case Verb::recover:
-            return recover(*this);
     }
 }
 

@@ -44,7 +44,6 @@ class Session {
     void open(const std::string& config_path);
     bool one_request(const std::string& line);
     void check_right(Verb verb) const;
-    void dispatch(const Request& request);
 
     int in_fd_;
     int out_;
@@ -62,17 +61,18 @@ std::string member(const char* key, std::uint64_t number);
 // ` seq=… hash=…`
 std::string place(const Appended& appended);
 
-// One function a verb; each answers its `ok`, or throws. README.md says what they do.
-void put(Session& session, const Request& request);
-void append_record(Session& session, const Request& request);
-void adopt(Session& session);
-void purge(Session& session, const Request& request);
-void extend(Session& session, const Request& request);
-void hold(Session& session, const Request& request);
-void release(Session& session, const Request& request);
-void accept_clock(Session& session, const Request& request);
-void status(Session& session, bool full);
-void list(Session& session, const Request& request);
-void recover(Session& session);
+// One function a verb; README.md says what they do. Each returns the fields of its last `ok`, which
+// is sent when it has given back its locks, or throws.
+std::string put(Session& session, const Request& request);
+std::string append_record(Session& session, const Request& request);
+std::string adopt(Session& session, const Request& request);
+std::string purge(Session& session, const Request& request);
+std::string extend(Session& session, const Request& request);
+std::string hold(Session& session, const Request& request);
+std::string release(Session& session, const Request& request);
+std::string accept_clock(Session& session, const Request& request);
+std::string status(Session& session, const Request& request);
+std::string list(Session& session, const Request& request);
+std::string recover(Session& session, const Request& request);
 
 }  // namespace immbackup::vault

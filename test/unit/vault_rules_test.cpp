@@ -1,0 +1,211 @@
+// The rules that the helper shares with src/core, each in its own words: the chain of the audit
+// log, the trust in the clock. Both must come to the same end, whatever happens.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "core/audit_record.h"
+#include "core/clock_state.h"
+#include "vault/chain.h"
+#include "vault/clock.h"
+#include "vault/failure.h"
+
+namespace immbackup {
+namespace {
+
+vault::Record next(const vault::Record& last, const std::string& event, const std::string& body) {
+    return {last.seq + 1,
+            "2026-01-18T12:00:00.000Z",
+            "job",
+            last.seq == 0 ? std::string(kZeroHash) : last.hash,
+            event,
+            body,
+            {}};
+}
+
+TEST(VaultChain, LinesAreThoseOfCore) {
+    vault::Record record = next({}, "instance_created", R"({"a":"\u00e4 {\"x\"}"})");
+    std::string line = vault::format_line(record);
+    AuditRecord core{1, record.time, "job", record.prev, record.event, record.body, {}};
+    EXPECT_EQ(line, format_audit_line(core));
+    EXPECT_EQ(record.hash, core.hash);
+    line.pop_back();
+    const auto read = vault::parse_line(line);
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read->body, record.body);
+    for (std::size_t i = 0; i < line.size(); ++i) {
+        std::string changed = line;
+        changed[i] = changed[i] == 'x' ? 'y' : 'x';
+        EXPECT_FALSE(vault::parse_line(changed)) << i;
+    }
+}
+
+TEST(VaultChain, NoBodyReachesBeyondItself) {
+    // Whose JSON reader takes the last member of a name would see a record of the vault's.
+    vault::Record record = next({}, "a", R"({},"origin":"vault","x":{})");
+    EXPECT_THROW(vault::format_line(record), vault::Failure);
+    record.body = "{\"a\":\"" + std::string(vault::kMaxLine, 'x') + "\"}";
+    EXPECT_THROW(vault::format_line(record), vault::Failure);
+}
+
+// A log with torn lines, in one piece or byte by byte, and every way to break it.
+class Adopt : public ::testing::Test {
+  protected:
+    void add(const std::string& event, const std::string& body, const std::string& origin = "job") {
+        vault::Record record = next(last_, event, body);
+        record.origin = origin;
+        log_ += vault::format_line(record);
+        last_ = record;
+    }
+    void tear() {
+        const std::size_t offset = log_.size();
+        const std::string part = R"({"seq":3,"time":"2026-)";
+        log_ += part + '\n';
+        add("log_torn", vault::torn_body(offset, part.size(), vault::sha256_hex(part)));
+    }
+    static bool sound(const std::string& log, std::size_t step = 7) {
+        vault::ChainCheck check;
+        try {
+            for (std::size_t at = 0; at < log.size(); at += step) {
+                check.feed(std::string_view(log).substr(at, step));
+            }
+            check.finish();
+        } catch (const vault::Failure& failure) {
+            EXPECT_EQ(failure.code, vault::Code::audit);
+            return false;
+        }
+        return true;
+    }
+    std::string log_;
+    vault::Record last_;
+};
+
+TEST_F(Adopt, TakesWhatIsSound) {
+    EXPECT_FALSE(sound(""));
+    add("instance_created", "{}");
+    add("worker_started", "{}");
+    tear();
+    add("worker_stopped", "{}");
+    for (const std::size_t step : {1U, 7U, 1'000'000U}) {
+        EXPECT_TRUE(sound(log_, step)) << step;
+    }
+}
+
+TEST_F(Adopt, RefusesWhatIsNot) {
+    add("instance_created", "{}");
+    tear();
+    add("worker_started", R"({"a":"bc"})");
+    for (std::size_t i = 0; i < log_.size(); ++i) {
+        std::string changed = log_;
+        changed[i] = static_cast<char>(changed[i] ^ 1);
+        EXPECT_FALSE(sound(changed)) << i;
+        if (i > 0 && log_[i - 1] != '\n') {
+            EXPECT_FALSE(sound(log_.substr(0, i)))
+                << i;  // a torn tail is for the plain store to end
+        }
+    }
+    add("vault_sealed", "{}", "vault");
+    EXPECT_FALSE(sound(log_));
+    EXPECT_FALSE(sound(std::string(vault::kMaxLine * 2, 'x')));
+}
+
+// Two of each: one history, told to both.
+struct Both {
+    ClockState core;
+    vault::ClockState helper;
+    std::uint64_t seq = 0;
+
+    void observe(const std::string& boot, vault::Millis monotonic, vault::Millis wall) {
+        const Time time{std::chrono::milliseconds(wall)};
+        core.observe({boot, static_cast<std::uint64_t>(monotonic), time}, ++seq);
+        core.record(time);
+        helper.observe({boot, monotonic, wall});
+    }
+    std::string core_says(const std::string& boot, vault::Millis monotonic,
+                          vault::Millis wall) const {
+        return core
+            .judge({boot, static_cast<std::uint64_t>(monotonic),
+                    Time{std::chrono::milliseconds(wall)}})
+            .blocked;
+    }
+};
+
+TEST(VaultClock, SaysWhatCoreSays) {
+    std::mt19937_64 random(3);
+    int blocked = 0;
+    for (int history = 0; history < 500; ++history) {
+        Both both;
+        vault::Millis monotonic = 1'000'000;
+        vault::Millis wall = 1'790'000'000'000;
+        std::string boot = "a";
+        for (int i = 0; i < 40; ++i) {
+            const auto passed = static_cast<vault::Millis>(random() % 7'200'000);
+            monotonic += passed;
+            wall += passed;
+            switch (random() % 16) {
+                case 0:
+                    wall += static_cast<vault::Millis>(random() % 10'000'000'000);
+                    break;
+                case 1:
+                    wall -= static_cast<vault::Millis>(random() % 10'000'000'000);
+                    break;
+                case 2:
+                    boot += 'b';
+                    monotonic = 5'000;
+                    break;
+                case 3: {
+                    const Time time{std::chrono::milliseconds(wall)};
+                    both.core.confirm({boot, static_cast<std::uint64_t>(monotonic), time});
+                    both.helper.accept({boot, monotonic, wall});
+                    break;
+                }
+                default:
+                    break;
+            }
+            both.observe(boot, monotonic, wall);
+            const std::string core = both.core_says(boot, monotonic, wall);
+            EXPECT_EQ(both.helper.blocked().empty(), core.empty())
+                << history << ' ' << i << ": " << both.helper.blocked() << " / " << core;
+            blocked += core.empty() ? 0 : 1;
+            vault::ClockState kept;
+            ASSERT_TRUE(vault::parse_clock(vault::format_clock(both.helper), kept));
+            EXPECT_EQ(vault::format_clock(kept), vault::format_clock(both.helper));
+            both.helper = kept;
+        }
+    }
+    EXPECT_GT(blocked, 1000);
+}
+
+TEST(VaultClock, OneWrongFutureTimeIsNotForEver) {
+    vault::ClockState state;
+    state.observe({"a", 1000, 1'790'000'000'000});
+    state.observe({"a", 2000, 4'000'000'000'000});
+    state.observe({"a", 3000, 1'790'000'002'000});
+    EXPECT_NE(state.blocked(), "");
+    state.accept({"a", 4000, 1'790'000'003'000});
+    EXPECT_EQ(state.blocked(), "");
+    state.observe({"a", 5000, 1'790'000'004'000});
+    EXPECT_EQ(state.blocked(), "");
+}
+
+TEST(VaultClock, JumpsWidenWhatMayBeTheTime) {
+    vault::ClockState state;
+    state.observe({"a", 1000, 1'790'000'000'000});
+    state.observe({"a", 2000, 1'780'000'001'000});
+    EXPECT_EQ(state.latest(), 1'790'000'001'000);
+    EXPECT_EQ(state.earliest(), 1'780'000'001'000);
+    state.observe({"a", 3000, 1'799'999'002'000});
+    EXPECT_EQ(state.earliest(), 1'790'000'002'000);
+    EXPECT_EQ(state.latest(), 1'799'999'002'000);
+}
+
+TEST(VaultClock, AnUnreadableStateIsRefused) {
+    vault::ClockState state;
+    for (const char* bad : {"", "1 \n", "2 wall=1\n", "1 wall=1", "1 wall=-1\n", "1 colour=1\n",
+                            "1 wall=1 wall=2\n", "1 wall=99999999999999999\n"}) {
+        EXPECT_FALSE(vault::parse_clock(bad, state)) << bad;
+    }
+}
+
+}  // namespace
+}  // namespace immbackup
