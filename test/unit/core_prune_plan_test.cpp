@@ -169,6 +169,22 @@ TEST(PrunePlan, PendingUploadsWaitTheirTime) {
     EXPECT_TRUE(reason_has(history, stem, "its upload never succeeded"));
 }
 
+TEST(PrunePlan, WhatAVaultHasSealedForLongerStays) {
+    Aged history(Days(40));
+    const std::string stem = history.stems[0];
+    ASSERT_TRUE(goes(history, stem));
+    ArtifactEntry& entry = history.catalog.artifacts.at(stem);
+    entry.vault_until = format_time(history.wall() + 1h);
+    EXPECT_FALSE(goes(history, stem));
+    EXPECT_TRUE(reason_has(history, stem, "The vault keeps it until"));
+    entry.vault_until = format_time(history.wall() - 1h);
+    EXPECT_TRUE(goes(history, stem));
+    // Once refused for another reason, that is told until it goes.
+    entry.refused = "it is one of the newest 50 of its database";
+    EXPECT_TRUE(goes(history, stem));
+    EXPECT_TRUE(reason_has(history, stem, "The vault refused to remove it: it is one"));
+}
+
 TEST(PrunePlan, AnAnomalyKeepsTheAcceptedOnes) {
     Aged history(Days(60));
     const auto bad = history.run(kShop, 10)[0];
