@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the vault costs: a run into a vault against the same run into a plain store, on one file system, in pairs that take
-# turns at who is first. Prints each figure, the medians and their quotient. Needs immbackup installed and the helper
+# turns at who is first. Prints each figure (seconds elapsed, user, system), the medians and their quotients. Needs immbackup installed and the helper
 # built; as root, in a mount namespace of its own.
 #
 #   bench/vault.sh [ROWS [PAIRS]]     10 million rows are about 1.1 GB of SQL
@@ -36,17 +36,24 @@ backup() {  # NAME [VARIABLE=VALUE...]
     local name=$1
     shift
     sync
-    /usr/bin/time -a -o "$WORK/$name" -f '%e' runuser -u "$SERVER_USER" -- env "PATH=$PG_BIN:$PATH" "DB_HOST=$WORK" BACKUP_MIN_FREE=0 \
-        BACKUP_GLOBALS=off "$@" immbackup backup --database bench --quiet >/dev/null
+    /usr/bin/time -a -o "$WORK/$name" -f '%e %U %S' runuser -u "$SERVER_USER" -- env "PATH=$PG_BIN:$PATH" "DB_HOST=$WORK" BACKUP_MIN_FREE=0 \
+        BACKUP_GLOBALS=off "$@" immbackup backup --database bench --quiet >/dev/null 2>"$WORK/errors" || { cat "$WORK/errors"; exit 1; }
     tail -1 "$WORK/$name" | sed "s/^/$name  /"
 }
 plain() { backup plain "BACKUP_DIR=$LAB/ext4/plain"; }
 vault() { backup vault "BACKUP_DIR=$LAB/ext4/vault" "BACKUP_VAULT_HELPER=$HELPER"; }
-median() { sort -n "$WORK/$1" | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
+elapsed() { awk '{print $1}' "$WORK/$1"; }
+cpu() { awk '{print $2 + $3}' "$WORK/$1"; }
+median() { "$1" "$2" | sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
+compare() {  # WHAT
+    echo "$(median "$1" vault) $(median "$1" plain)" |
+        awk -v what="$1" '{printf "%s, median: vault %s s, plain store %s s; vault / plain store: %.3f\n", what, $1, $2, $1 / $2}'
+}
 
 printf '%s rows, %s cores, ext4 on a loop device\n' "$rows" "$(nproc)"
 plain >/dev/null && vault >/dev/null && rm "$WORK/plain" "$WORK/vault"  # caches are warm
 for n in $(seq "$pairs"); do
     if [ $((n % 2)) = 1 ]; then plain && vault; else vault && plain; fi
 done
-echo "$(median vault) $(median plain)" | awk '{printf "median: vault %s s, plain store %s s; vault / plain store: %.3f\n", $1, $2, $1 / $2}'
+compare elapsed
+compare cpu

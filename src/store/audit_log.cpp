@@ -26,7 +26,9 @@ auto as_audit_error(const fs::path& path, const Act& act) {
     try {
         return act();
     } catch (const Error& error) {
-        if (error.code() == ErrorCode::audit || error.code() == ErrorCode::internal) {
+        // Nor is a vault's helper that is missing, or of another version, a matter of the log.
+        if (error.code() == ErrorCode::audit || error.code() == ErrorCode::internal ||
+            error.code() == ErrorCode::config || error.code() == ErrorCode::version) {
             throw;
         }
         const bool full = error.code() == ErrorCode::no_space;

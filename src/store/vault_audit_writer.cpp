@@ -24,7 +24,7 @@ constexpr int kAdoptMs = 600'000;
 class VaultAuditWriter final : public AuditWriter {
   public:
     VaultAuditWriter(Layout layout, std::string helper, std::string origin)
-        : layout_(std::move(layout)), helper_(std::move(helper)), origin_(std::move(origin)) {}
+        : layout_(std::move(layout)), origin_(std::move(origin)), link_(std::move(helper)) {}
 
     void begin(Catalog& catalog) override;
     void catch_up(Catalog& catalog) override;
@@ -32,7 +32,6 @@ class VaultAuditWriter final : public AuditWriter {
     bool append_only() const override { return true; }
 
   private:
-    VaultClient& client();
     AuditRecord write(const char* event, const std::string& body);
     void create(Catalog& catalog);
     void adopt();
@@ -40,20 +39,10 @@ class VaultAuditWriter final : public AuditWriter {
                                              const std::string& body) const;
 
     Layout layout_;
-    std::string helper_;
     std::string origin_;
     Fd log_;
-    std::unique_ptr<VaultClient> client_;
+    VaultLink link_;
 };
-
-// A service may have been restarted since the last record.
-VaultClient& VaultAuditWriter::client() {
-    if (!client_ || !client_->usable()) {
-        client_.reset();
-        client_ = std::make_unique<VaultClient>(helper_);
-    }
-    return *client_;
-}
 
 void VaultAuditWriter::begin(Catalog& catalog) {
     log_ = open_log(layout_);
@@ -107,14 +96,15 @@ void VaultAuditWriter::adopt() {
     const fs::path path = layout_.plain().audit_log();
     const Fd plain = open_regular(path);
     try {
-        client().ask("adopt");
+        link_.ask("adopt");
+        VaultClient& client = link_.client();
         Sha256 digest;
         const std::uint64_t size = read_blocks(plain, path, [&](std::span<const std::byte> block) {
             digest.update(block);
-            client_->write_content(block);
+            client.write_content(block);
         });
-        client_->commit(size, digest.hex());
-        client_->read_answer(kAdoptMs);
+        client.commit(size, digest.hex());
+        client.read_answer(kAdoptMs);
     } catch (const Error& error) {
         throw Error(error.code(),
                     fmt::format("the audit log of the plain store cannot go on in the vault: {}",
@@ -128,8 +118,8 @@ void VaultAuditWriter::adopt() {
 }
 
 AuditRecord VaultAuditWriter::write(const char* event, const std::string& body) {
-    VaultClient& helper = client();
-    helper.ask(fmt::format("append event={} origin={}", event, origin_));
+    link_.ask(fmt::format("append event={} origin={}", event, origin_));
+    VaultClient& helper = link_.client();
     helper.write_content(std::as_bytes(std::span(body.data(), body.size())));
     helper.commit(body.size(), sha256_hex(body));
     const VaultAnswer answer = helper.read_answer();

@@ -478,4 +478,34 @@ bool VaultClient::usable() const {
     return !broken_ && socket_ && input_.empty() && ::poll(&look, 1, 0) == 0;
 }
 
+VaultClient& VaultLink::client() {
+    if (!client_ || !client_->usable()) {
+        client_.reset();
+        client_ = std::make_unique<VaultClient>(helper_);
+    }
+    return *client_;
+}
+
+template <class Ask>
+VaultAnswer VaultLink::attempt(const Ask& ask) {
+    const bool idle = client_ && client_->usable();
+    try {
+        return ask(client());
+    } catch (const Error& error) {
+        if (!idle || error.code() != ErrorCode::io || client_->usable()) {
+            throw;
+        }
+    }
+    client_.reset();
+    return ask(client());
+}
+
+VaultAnswer VaultLink::ask(std::string_view request, int timeout_ms) {
+    return attempt([&](VaultClient& client) { return client.ask(request, timeout_ms); });
+}
+
+VaultAnswer VaultLink::ask(std::string_view request, const VaultClient::Item& each) {
+    return attempt([&](VaultClient& client) { return client.ask(request, each); });
+}
+
 }  // namespace immbackup

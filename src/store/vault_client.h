@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -97,6 +98,26 @@ class VaultClient {
     const CancelToken* cancel_ = nullptr;
     bool in_content_ = false;  // the next answer is to content
     bool broken_ = false;
+};
+
+// A connection for requests that come now and then. One that was idle may have been closed
+// meanwhile, as by a restart of the service: then a request goes once more, by a new one. So every
+// request must do no harm when it comes twice.
+class VaultLink {
+  public:
+    explicit VaultLink(std::string helper) : helper_(std::move(helper)) {}
+
+    // The first answer to a request; content goes by client().
+    VaultAnswer ask(std::string_view request, int timeout_ms = VaultClient::kAnswerMs);
+    VaultAnswer ask(std::string_view request, const VaultClient::Item& each);
+    VaultClient& client();
+
+  private:
+    template <class Ask>
+    VaultAnswer attempt(const Ask& ask);
+
+    std::string helper_;
+    std::unique_ptr<VaultClient> client_;
 };
 
 }  // namespace immbackup

@@ -47,16 +47,8 @@ VaultItem item_of(const VaultAnswer& fields) {
 
 }  // namespace
 
-VaultClient& VaultStore::client() {
-    if (!client_ || !client_->usable()) {
-        client_.reset();
-        client_ = std::make_unique<VaultClient>(helper_);
-    }
-    return *client_;
-}
-
 VaultStatus VaultStore::status() {
-    const VaultAnswer answer = client().ask("status");
+    const VaultAnswer answer = link_.ask("status");
     VaultStatus status;
     status.level = level_of(answer);
     status.reason = text_or_none(answer, "reason");
@@ -82,14 +74,15 @@ SealLevel VaultStore::seal_level() {
 
 std::string VaultStore::seal_reason() {
     const VaultStatus now = status();
-    return now.reason.empty() && now.level != SealLevel::vault
-               ? "The vault's helper gave no reason."
-               : now.reason;
+    if (now.reason.empty()) {
+        return now.level == SealLevel::vault ? "" : "The vault's helper gives no reason.";
+    }
+    return fmt::format("The vault's helper says: {}.", now.reason);
 }
 
 VaultListing VaultStore::list_items(const std::string& request) {
     VaultListing listing;
-    client().ask(request, [&](std::string_view kind, const VaultAnswer& fields) {
+    link_.ask(request, [&](std::string_view kind, const VaultAnswer& fields) {
         if (kind == "artifact") {
             listing.artifacts.push_back(item_of(fields));
         } else if (kind == "foreign") {
@@ -105,8 +98,8 @@ VaultListing VaultStore::listing() {
 
 Time VaultStore::extend(const std::string& stem, Time until) {
     const auto ask = [&](Time date) {
-        const VaultAnswer answer = client().ask("extend" + vault_field("stem", stem) +
-                                                vault_field("retain_until", format_time(date)));
+        const VaultAnswer answer = link_.ask("extend" + vault_field("stem", stem) +
+                                             vault_field("retain_until", format_time(date)));
         return parse_time(answer.text("retain_until")).value_or(Time{});
     };
     try {
@@ -134,18 +127,18 @@ Time VaultStore::extend(const std::string& stem, Time until) {
 
 void VaultStore::hold(const std::string& stem, const std::string& actor,
                       const std::string& reason) {
-    client().ask("hold" + vault_field("stem", stem) + vault_field("actor", actor) +
-                 vault_field("reason", reason));
+    link_.ask("hold" + vault_field("stem", stem) + vault_field("actor", actor) +
+              vault_field("reason", reason));
 }
 
 void VaultStore::release(const std::string& stem, const std::string& actor,
                          const std::string& reason) {
-    client().ask("release" + vault_field("stem", stem) + vault_field("actor", actor) +
-                 vault_field("reason", reason));
+    link_.ask("release" + vault_field("stem", stem) + vault_field("actor", actor) +
+              vault_field("reason", reason));
 }
 
 void VaultStore::accept_clock(const std::string& actor, const std::string& reason) {
-    client().ask("accept-clock" + vault_field("actor", actor) + vault_field("reason", reason));
+    link_.ask("accept-clock" + vault_field("actor", actor) + vault_field("reason", reason));
 }
 
 std::uint64_t VaultStore::remove(const std::string& stem, const std::string& reason) {
@@ -153,7 +146,7 @@ std::uint64_t VaultStore::remove(const std::string& stem, const std::string& rea
         return plain_.remove(stem, reason);
     }
     const VaultAnswer answer =
-        client().ask("purge" + vault_field("stem", stem) + vault_field("reason", reason));
+        link_.ask("purge" + vault_field("stem", stem) + vault_field("reason", reason));
     return answer.number("bytes");
 }
 
@@ -161,7 +154,7 @@ void VaultStore::recover() {
     const std::uint64_t deadline = monotonic_ms() + kBusyMs;
     while (true) {
         try {
-            client().ask("recover", kRecoverMs);
+            link_.ask("recover", kRecoverMs);
             return;
         } catch (const Error& error) {
             if (error.code() != ErrorCode::busy || monotonic_ms() > deadline) {

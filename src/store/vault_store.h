@@ -21,6 +21,7 @@ class VaultStore final : public Store, public Keeper {
     VaultStore(Layout layout, std::string helper)
         : layout_(std::move(layout)),
           helper_(std::move(helper)),
+          link_(helper_),
           vault_(layout_),
           plain_(layout_.plain()) {}
 
@@ -84,15 +85,14 @@ class VaultStore final : public Store, public Keeper {
     }
     const LocalStore& at(const std::string& stem) const { return is_plain(stem) ? plain_ : vault_; }
 
-    VaultClient& client();
     VaultListing list_items(const std::string& request);
     void recover();
 
     Layout layout_;
     std::string helper_;
-    std::unique_ptr<VaultClient> client_;  // for what needs no content
-    LocalStore vault_;                     // what reads; what writes goes through the helper
-    LocalStore plain_;                     // the plain store that was here before
+    VaultLink link_;    // for what needs no content
+    LocalStore vault_;  // what reads; what writes goes through the helper
+    LocalStore plain_;  // the plain store that was here before
 };
 
 }  // namespace immbackup

@@ -14,13 +14,20 @@ static int64_t milliseconds(const char *name) {
     return text == NULL ? 0 : strtoll(text, NULL, 10);
 }
 
+/* Read once: a program may empty its environment. */
+static int64_t later_ms, wall_ms;
+__attribute__((constructor)) static void read_environment(void) {
+    later_ms = milliseconds("LATER_MS");
+    wall_ms = milliseconds("WALL_MS");
+}
+
 int clock_gettime(clockid_t id, struct timespec *out) {
     int result = (int)syscall(SYS_clock_gettime, id, out);
     int64_t add = 0;
     if (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE) {
-        add = milliseconds("LATER_MS") + milliseconds("WALL_MS");
+        add = later_ms + wall_ms;
     } else if (id == CLOCK_BOOTTIME) {
-        add = milliseconds("LATER_MS");
+        add = later_ms;
     }
     if (result == 0 && add != 0) {
         int64_t total = (int64_t)out->tv_sec * 1000 + out->tv_nsec / 1000000 + add;

@@ -292,7 +292,7 @@ TEST(Service, ListsItems) {
     std::vector<std::string> seen;
     const VaultAnswer end =
         client.ask("list", [&](std::string_view kind, const VaultAnswer& fields) {
-            seen.push_back(std::string(kind) + " " + fields.fields.begin()->second);
+            seen.push_back(std::string(kind) + " " + fields.fields.rbegin()->second);
         });
     EXPECT_EQ(end.number("count"), 1U);
     EXPECT_EQ(seen, (std::vector<std::string>{"artifact a", "foreign active/x y"}));

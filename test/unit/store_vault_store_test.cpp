@@ -197,7 +197,7 @@ TEST_F(VaultStoreTest, SaysWhyItCannotSeal) {
     });
     VaultStore store(layout_, vault.path());
     EXPECT_EQ(store.seal_level(), SealLevel::none);
-    EXPECT_EQ(store.seal_reason(), "set-uid does nothing here");
+    EXPECT_EQ(store.seal_reason(), "The vault's helper says: set-uid does nothing here.");
 }
 
 // One put, as far as the helper goes along.
@@ -329,7 +329,7 @@ TEST_F(VaultStoreTest, AnAbsentHelperIsNoReasonNotToRead) {
     EXPECT_TRUE(store->list().empty());
     EXPECT_EQ(read_catalog(store->layout()).head_seq, 1U);
     AuditLog audit = store->open_audit("cli");
-    EXPECT_TRUE(throws_error(ErrorCode::audit, "is not known", [&] { audit.append("x", "{}"); }));
+    EXPECT_TRUE(throws_error(ErrorCode::config, "is not known", [&] { audit.append("x", "{}"); }));
 }
 
 }  // namespace
