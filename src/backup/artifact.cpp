@@ -8,6 +8,7 @@
 #include "core/retention.h"
 #include "dump/pipeline.h"
 #include "io/clock.h"
+#include "io/cores.h"
 
 namespace immbackup {
 
@@ -26,11 +27,12 @@ DumpJob dump_job(const ArtifactContext& context, const DumpItem& item,
                  const std::vector<std::string>& arguments) {
     DumpJob job;
     const DumpProgram& program = item.globals ? *context.pg_dumpall : context.pg_dump;
-    job.command =
-        pg_dump_command(program, context.target, arguments, item.database, context.settings.nice);
+    job.command = pg_dump_command(program, context.target, arguments, item.database);
     job.program = item.globals ? "pg_dumpall" : "pg_dump";
     job.kind = item.globals ? DumpKind::globals : DumpKind::database;
-    job.gzip_level = context.settings.compression.level;
+    job.compression = context.settings.compression;
+    job.threads = compression_threads(context.settings.compression_threads);
+    job.rate_limit = context.settings.rate_limit;
     job.stall_timeout = context.settings.stall_timeout;
     return job;
 }
@@ -41,7 +43,7 @@ void describe_dump(Manifest& manifest, const DumpJob& job, const DumpOutcome& ou
     // pg_dump takes its snapshot before it writes anything; pg_dumpall reads as it goes.
     manifest.snapshot_before = job.kind == DumpKind::globals ? outcome.ended : outcome.first_byte;
     manifest.sql_size = outcome.scan.bytes;
-    manifest.compression = fmt::format("gzip:{}", job.gzip_level);
+    manifest.compression = job.compression.text();
     manifest.compressor = outcome.compressor;
     manifest.tables = outcome.scan.tables;
     manifest.rows = outcome.scan.rows;
@@ -126,8 +128,9 @@ Manifest make_artifact(const ArtifactContext& context, const DumpItem& item,
     check_space(item, estimate, space_of(directory).available, context.settings.min_free,
                 directory);
 
-    auto staged = context.store.stage(manifest.artifact);
-    context.uploads.begin(*staged, manifest.artifact);
+    const DumpFormat format = context.settings.compression.format;
+    auto staged = context.store.stage(manifest.artifact, format);
+    context.uploads.begin(*staged, manifest.artifact, format);
     progress.bytes_total = estimate.sql_bytes;
     enter(context, progress, "dumping");
     DumpJob job = dump_job(context, item, manifest.pg_dump_arguments);

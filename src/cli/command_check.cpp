@@ -56,7 +56,7 @@ std::optional<std::chrono::seconds> max_age(const CheckOptions& options) {
 std::vector<std::string> missing_artifacts(const Catalog& catalog, const Layout& layout) {
     std::vector<std::string> missing;
     for (const auto& stem : newest_artifacts(catalog)) {
-        for (const auto& file : {artifact_file(stem), digest_file(stem), manifest_file(stem)}) {
+        for (const auto& file : artifact_files(stem, layout.format_of(stem))) {
             std::error_code ignored;
             if (!std::filesystem::is_regular_file(layout.active() / file, ignored)) {
                 missing.push_back(stem);

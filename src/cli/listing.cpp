@@ -46,8 +46,9 @@ std::vector<ArtifactEntry> list_artifacts(const Store& store) {
     std::erase_if(catalog.artifacts, [](const auto& item) { return !item.second.exists(); });
     for (auto& [stem, entry] : catalog.artifacts) {
         const Layout& layout = store.layout();
-        if (!is_there(layout.artifact(stem)) || !is_there(layout.digest(stem)) ||
-            !is_there(layout.manifest(stem))) {
+        const DumpFormat format = layout.format_of(stem);
+        if (!is_there(layout.artifact(stem, format)) || !is_there(layout.digest(stem, format)) ||
+            !is_there(layout.manifest(stem, format))) {
             entry.state = "missing";
         }
     }

@@ -28,8 +28,14 @@ FilesPresent::FilesPresent(const std::filesystem::path& folder) {
 }
 
 bool FilesPresent::complete(std::string_view stem) const {
-    return names_.contains(artifact_file(stem)) && names_.contains(digest_file(stem)) &&
-           names_.contains(manifest_file(stem));
+    for (const DumpFormat format : kDumpFormats) {
+        if (names_.contains(artifact_file(stem, format)) &&
+            names_.contains(digest_file(stem, format)) &&
+            names_.contains(manifest_file(stem, format))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 }  // namespace immbackup

@@ -17,7 +17,7 @@ class LocalStore final : public Store {
 
     const Layout& layout() const override { return layout_; }
     SealLevel seal_level() override;
-    std::unique_ptr<StagedArtifact> stage(const std::string& stem) override;
+    std::unique_ptr<StagedArtifact> stage(const std::string& stem, DumpFormat format) override;
     void publish(std::unique_ptr<StagedArtifact> staged, const Manifest& manifest) override;
     SweepReport sweep(const std::vector<std::string>& known) override;
     std::vector<std::string> list() const override;

@@ -51,7 +51,7 @@ class Store : public ArtifactSource {
     virtual const Layout& layout() const = 0;
     // What publish() will reach, found out by trying on a file of its own.
     virtual SealLevel seal_level() = 0;
-    virtual std::unique_ptr<StagedArtifact> stage(const std::string& stem) = 0;
+    virtual std::unique_ptr<StagedArtifact> stage(const std::string& stem, DumpFormat format) = 0;
     // Artifact, checksum file, manifest, in this order, never over a name; folder fsynced; all
     // three sealed at the level that the manifest states (Error(permission) and nothing published
     // otherwise).
