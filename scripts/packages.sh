@@ -6,7 +6,7 @@ PG_MAJOR=${PG_MAJOR:-15}
 # shellcheck disable=SC2034  # used by those who source this file
 BUILD_PACKAGES=(
     build-essential cmake ninja-build "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR" libpq-dev
-    zlib1g-dev libssl-dev libcurl4-openssl-dev libxml2-dev libisal-dev nlohmann-json3-dev libfmt-dev libcli11-dev libhowardhinnant-date-dev libcap-dev
+    zlib1g-dev libssl-dev libcurl4-openssl-dev libxml2-dev libisal-dev libzstd-dev nlohmann-json3-dev libfmt-dev libcli11-dev libhowardhinnant-date-dev libcap-dev
     e2fsprogs jq tzdata util-linux
 )
 # shellcheck disable=SC2034

@@ -8,6 +8,7 @@
 #include "core/retention.h"
 #include "dump/pipeline.h"
 #include "io/clock.h"
+#include "io/cores.h"
 
 namespace immbackup {
 
@@ -26,11 +27,12 @@ DumpJob dump_job(const ArtifactContext& context, const DumpItem& item,
                  const std::vector<std::string>& arguments) {
     DumpJob job;
     const DumpProgram& program = item.globals ? *context.pg_dumpall : context.pg_dump;
-    job.command =
-        pg_dump_command(program, context.target, arguments, item.database, context.settings.nice);
+    job.command = pg_dump_command(program, context.target, arguments, item.database);
     job.program = item.globals ? "pg_dumpall" : "pg_dump";
     job.kind = item.globals ? DumpKind::globals : DumpKind::database;
-    job.gzip_level = context.settings.compression.level;
+    job.compression = context.settings.compression;
+    job.threads = compression_threads(context.settings.compression_threads);
+    job.rate_limit = context.settings.rate_limit;
     job.stall_timeout = context.settings.stall_timeout;
     return job;
 }
@@ -41,7 +43,7 @@ void describe_dump(Manifest& manifest, const DumpJob& job, const DumpOutcome& ou
     // pg_dump takes its snapshot before it writes anything; pg_dumpall reads as it goes.
     manifest.snapshot_before = job.kind == DumpKind::globals ? outcome.ended : outcome.first_byte;
     manifest.sql_size = outcome.scan.bytes;
-    manifest.compression = fmt::format("gzip:{}", job.gzip_level);
+    manifest.compression = job.compression.text();
     manifest.compressor = outcome.compressor;
     manifest.tables = outcome.scan.tables;
     manifest.rows = outcome.scan.rows;
@@ -85,7 +87,8 @@ Staging staging_of(const ArtifactContext& context, const DumpItem& item, const s
     // The globals count from their end, which comes soon after their first byte.
     constexpr std::chrono::minutes kSoon{10};
     const std::chrono::seconds keep = std::min(days_if(false), days_if(true));
-    return {stem, item.globals ? std::string(kGlobalsStem) : subject_token(item.database),
+    return {stem, context.settings.compression.format,
+            item.globals ? std::string(kGlobalsStem) : subject_token(item.database),
             keep + (item.globals ? kSoon : std::chrono::minutes(0)), &context.cancel};
 }
 
@@ -151,7 +154,7 @@ Manifest make_artifact(const ArtifactContext& context, const DumpItem& item,
                 directory);
 
     auto staged = context.store.stage(staging_of(context, item, manifest.artifact));
-    context.uploads.begin(*staged, manifest.artifact);
+    context.uploads.begin(*staged, manifest.artifact, context.settings.compression.format);
     progress.bytes_total = estimate.sql_bytes;
     enter(context, progress, "dumping");
     DumpJob job = dump_job(context, item, manifest.pg_dump_arguments);

@@ -10,7 +10,7 @@ namespace immbackup {
 
 namespace {
 
-// "<run id>.<name, each byte as %XX>.sql.gz.manifest.json.part" has to fit a file name.
+// "<run id>.<name, each byte as %XX>.sql.zst.manifest.json.part" has to fit a file name.
 constexpr std::size_t kMaxName = 70;
 // For the manifest, the audit log and what other programs write meanwhile.
 constexpr std::uint64_t kSpaceMargin = 16ULL * 1024 * 1024;

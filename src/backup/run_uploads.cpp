@@ -58,9 +58,9 @@ void RunUploads::prepare() {
     });
 }
 
-void RunUploads::begin(const StagedArtifact& staged, const std::string& stem) {
+void RunUploads::begin(const StagedArtifact& staged, const std::string& stem, DumpFormat format) {
     if (prepared_.load(std::memory_order_acquire) && tasks_.size() < kMaxAhead) {
-        current_ = std::make_unique<ArtifactUpload>(*remote_, audit_, stem, terms_,
+        current_ = std::make_unique<ArtifactUpload>(*remote_, audit_, stem, format, terms_,
                                                     [&staged] { return staged.reader(); });
     }
 }
@@ -133,7 +133,7 @@ void RunUploads::finish_one(Task& task) {
         progress_.update(state);
         if (!task.upload) {
             task.upload = std::make_unique<ArtifactUpload>(
-                *remote_, audit_, stem, terms_,
+                *remote_, audit_, stem, task.manifest.format(), terms_,
                 [this, stem] { return store_.open_artifact(stem); });
         }
         const UploadResult result = task.upload->finish(store_, task.manifest);

@@ -30,7 +30,7 @@ class RunUploads {
     // Looks at the bucket, in the background.
     void prepare();
     // An artifact is about to be written.
-    void begin(const StagedArtifact& staged, const std::string& stem);
+    void begin(const StagedArtifact& staged, const std::string& stem, DumpFormat format);
     void grown_to(std::uint64_t bytes);
     void sealed(const Manifest& manifest);
     void failed();  // the one that was begun comes to nothing

@@ -11,8 +11,6 @@ namespace immbackup {
 
 namespace {
 
-constexpr const char* kDumpSuffix = ".sql.gz";
-
 s3::ObjectSpec spec_of(const std::string& key, const s3::LockTerms& terms, const char* type) {
     s3::ObjectSpec spec;
     spec.key = key;
@@ -36,15 +34,17 @@ s3::LockTerms upload_terms(Remote& remote, const AuditLog& audit) {
     return remote.client().lock_terms(days);
 }
 
-ArtifactUpload::ArtifactUpload(Remote& remote, AuditLog& audit, std::string stem,
+ArtifactUpload::ArtifactUpload(Remote& remote, AuditLog& audit, std::string stem, DumpFormat format,
                                const s3::LockTerms& terms, std::function<Fd()> open)
     : remote_(remote),
       audit_(audit),
       stem_(std::move(stem)),
+      format_(format),
+      dump_suffix_(artifact_suffix(format)),
       key_stem_(remote.client().key_of(stem_)),
       open_(std::move(open)),
       terms_(terms) {
-    start(key_stem_ + kDumpSuffix);
+    start(key_stem_ + dump_suffix_);
 }
 
 ArtifactUpload::~ArtifactUpload() {
@@ -59,8 +59,9 @@ void ArtifactUpload::start(const std::string& key) {
                       body_text({{"artifact", stem_}, {"key", key}, {"upload_id", upload_id}}));
     };
     uploader_ = std::make_unique<s3::Uploader>(
-        remote_.client(), spec_of(key, terms_, "application/gzip"), growth_,
-        s3::PartPlan(static_cast<std::uint32_t>(remote_.settings().max_parts)),
+        remote_.client(),
+        spec_of(key, terms_, format_ == DumpFormat::zstd ? "application/zstd" : "application/gzip"),
+        growth_, s3::PartPlan(static_cast<std::uint32_t>(remote_.settings().max_parts)),
         std::move(callbacks));
 }
 
@@ -73,7 +74,7 @@ void ArtifactUpload::abandon() noexcept {
         uploader_->abort();
         if (!upload_id.empty()) {
             audit_.append(event::kUploadAborted, body_text({{"artifact", stem_},
-                                                            {"key", key_stem_ + kDumpSuffix},
+                                                            {"key", key_stem_ + dump_suffix_},
                                                             {"upload_id", upload_id}}));
         }
     } catch (const std::exception&) {
@@ -87,8 +88,10 @@ UploadResult ArtifactUpload::finish(const Store& store, const Manifest& manifest
     growth_.finished();
     upload_dump(manifest);
     const std::string& stem = manifest.artifact;
-    upload_text(".sql.gz.sha256", digest_file(stem), store.digest_text(stem));
-    upload_text(".sql.gz.manifest.json", manifest_file(stem), store.manifest_text(stem));
+    upload_text(dump_suffix_ + std::string(kDigestSuffix), digest_file(stem, format_),
+                store.digest_text(stem));
+    upload_text(dump_suffix_ + std::string(kManifestSuffix), manifest_file(stem, format_),
+                store.manifest_text(stem));
     upload_text(std::string(kReceiptSuffix), stem + std::string(kReceiptSuffix),
                 receipt(manifest, dump_));
     return conclude();
@@ -98,14 +101,14 @@ UploadResult ArtifactUpload::finish(const Store& store, const Manifest& manifest
 void ArtifactUpload::upload_dump(const Manifest& manifest) {
     s3::Client& client = remote_.client();
     const auto decide = [&] {
-        return s3::adopt_or_rename(client, key_stem_, kDumpSuffix, manifest.size, manifest.sha256);
+        return s3::adopt_or_rename(client, key_stem_, dump_suffix_, manifest.size, manifest.sha256);
     };
     s3::KeyDecision decision = decide();
     if (decision.action == s3::KeyDecision::Action::upload) {
         try {
             dump_ = uploader_->complete();
             uploader_.reset();
-            prove(artifact_file(stem_), dump_.key, dump_.version_id, dump_.expected,
+            prove(artifact_file(stem_, format_), dump_.key, dump_.version_id, dump_.expected,
                   dump_.upload_id);
             return;
         } catch (const Error& error) {
@@ -125,14 +128,14 @@ void ArtifactUpload::upload_dump(const Manifest& manifest) {
         finding_ = fmt::format(
             "\"{}\" holds something else ({}): it was left alone, and the upload "
             "went to \"{}\"",
-            key_stem_ + kDumpSuffix, decision.reason, decision.key);
-        key_stem_ =
-            decision.key.substr(0, decision.key.size() - std::string_view(kDumpSuffix).size());
+            key_stem_ + dump_suffix_, decision.reason, decision.key);
+        key_stem_ = decision.key.substr(0, decision.key.size() - dump_suffix_.size());
         start(decision.key);
         dump_ = uploader_->complete();
         uploader_.reset();
     }
-    prove(artifact_file(stem_), dump_.key, dump_.version_id, dump_.expected, dump_.upload_id);
+    prove(artifact_file(stem_, format_), dump_.key, dump_.version_id, dump_.expected,
+          dump_.upload_id);
 }
 
 void ArtifactUpload::upload_text(const std::string& suffix, const std::string& file,

@@ -28,8 +28,8 @@ class ArtifactUpload {
   public:
     // Of an artifact that is being written: begins as soon as there is something to read. `open`
     // gives a descriptor of the file.
-    ArtifactUpload(Remote& remote, AuditLog& audit, std::string stem, const s3::LockTerms& terms,
-                   std::function<Fd()> open);
+    ArtifactUpload(Remote& remote, AuditLog& audit, std::string stem, DumpFormat format,
+                   const s3::LockTerms& terms, std::function<Fd()> open);
     // Abandons what was not finished.
     ~ArtifactUpload();
     ArtifactUpload(const ArtifactUpload&) = delete;
@@ -62,6 +62,8 @@ class ArtifactUpload {
     Remote& remote_;
     AuditLog& audit_;
     const std::string stem_;
+    const DumpFormat format_;
+    const std::string dump_suffix_;
     std::string key_stem_;  // keys begin with it; has a nonce where the key was another's
     std::string finding_;
     const std::function<Fd()> open_;

@@ -94,7 +94,8 @@ void Pending::upload_one(const std::string& stem, UploadReport& report) {
         state.database = manifest.database.name;
         state.bytes_total = manifest.size;
         progress_.update(state);
-        ArtifactUpload upload(remote_, audit_, stem, upload_terms(remote_, audit_),
+        ArtifactUpload upload(remote_, audit_, stem, manifest.format(),
+                              upload_terms(remote_, audit_),
                               [this, stem] { return store_.open_artifact(stem); });
         report.uploaded.push_back(upload.finish(store_, manifest));
         tell_upload(report.uploaded.back(), progress_);

@@ -382,6 +382,7 @@ void do_job(const JobRequest& request, CancelToken& cancel, EventWriter& events)
     }
     const Settings settings = resolve_settings(request.settings);
     add_niceness(settings.nice);
+    set_io_priority(settings.io_priority);
     if (request.job == "notify") {
         do_notify(request, settings, cancel);
         return;

@@ -42,7 +42,7 @@ nlohmann::ordered_json bucket_json(const BucketEntry& e, const Receipt* r) {
     Json out{
         {"artifact", e.artifact}, {"state", attestation_name(e.state)}, {"problem", e.problem}};
     if (r != nullptr) {
-        const ReceiptObject& dump = r->objects.at(artifact_file(e.artifact));
+        const ReceiptObject& dump = r->dump();
         out.update(Json{{"database", r->globals ? Json(nullptr) : Json(r->database)},
                         {"globals", r->globals},
                         {"tier", r->tier},
@@ -80,7 +80,7 @@ int list_bucket(Context& context, const BucketOptions& options, const std::strin
             rows.push_back({e.artifact, "", "", "", "", "", "", state});
             continue;
         }
-        const ReceiptObject& dump = r->objects.at(artifact_file(e.artifact));
+        const ReceiptObject& dump = r->dump();
         rows.push_back({e.artifact, r->globals ? "(globals)" : r->database,
                         format_time(r->taken).substr(0, 19), size_text(r->size),
                         size_text(r->sql_size), fmt::format("{}", r->rows),

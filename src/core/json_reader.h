@@ -43,8 +43,10 @@ class JsonReader {
         }
     }
 
+    bool has(const char* name) const { return json_.contains(name); }
+
     void get_if_present(const char* name, std::string& out) const {
-        if (json_.contains(name)) {
+        if (has(name)) {
             get(name, out);
         }
     }

@@ -137,6 +137,13 @@ Manifest read_manifest(const Json& json) {
     if (!is_sha256_hex(out.sha256)) {
         throw in.bad("\"sha256\"", "is not a SHA-256 digest");
     }
+    if (!dump_format(out.compression)) {
+        throw Error(ErrorCode::version,
+                    fmt::format("the artifact is compressed by \"{}\", which this version does not "
+                                "read",
+                                out.compression),
+                    {}, "Use the version of immbackup that wrote it, or a newer one.");
+    }
     if (!parse_stem(out.artifact)) {
         throw in.bad("\"artifact\"", "is not the name of an artifact");
     }

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/names.h"
 #include "core/time.h"
 
 namespace immbackup {
@@ -74,8 +75,8 @@ struct Manifest {
     std::uint64_t size = 0;      // compressed bytes
     std::uint64_t sql_size = 0;  // uncompressed bytes
     std::string sha256;          // of the compressed bytes
-    std::string compression;     // "gzip:1"
-    std::string compressor;      // "isa-l" or "zlib", with version
+    std::string compression;     // "gzip:1", "zstd:3"
+    std::string compressor;      // "isa-l", "zlib" or "zstd", with version
     std::vector<TableContent> tables;
     std::uint64_t rows = 0;
     std::uint64_t large_objects = 0;
@@ -90,12 +91,16 @@ struct Manifest {
     std::string instance;
     std::string immbackup_version;
     std::vector<std::string> warnings;
+
+    // How the artifact is compressed, and its files are called.
+    DumpFormat format() const { return dump_format(compression).value_or(DumpFormat::gzip); }
 };
 
 // Pretty-printed UTF-8 JSON with a final newline. Bytes of names that are not UTF-8 are replaced.
 std::string manifest_to_json(const Manifest& manifest);
 // Throws Error(corrupt) that says which field is wrong; unknown fields are ignored, a newer
-// "format" is refused with a hint to upgrade. Accepts at most kMaxManifestSize bytes.
+// "format" or another compression is refused with a hint to upgrade. Accepts at most
+// kMaxManifestSize bytes.
 inline constexpr std::size_t kMaxManifestSize = 64 * 1024 * 1024;
 Manifest manifest_from_json(std::string_view text);
 

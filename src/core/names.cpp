@@ -1,5 +1,6 @@
 #include "core/names.h"
 
+#include <algorithm>
 #include <array>
 
 #include "core/time.h"
@@ -113,15 +114,38 @@ std::optional<std::string> stem_of_file(std::string_view file_name) {
             continue;
         }
         const std::string_view artifact = file_name.substr(0, file_name.size() - last.size());
-        if (!artifact.ends_with(kArtifactSuffix)) {
-            continue;
-        }
-        const std::string_view stem = artifact.substr(0, artifact.size() - kArtifactSuffix.size());
-        if (parse_stem(stem)) {
-            return std::string(stem);
+        for (const DumpFormat format : kDumpFormats) {
+            const std::string_view suffix = artifact_suffix(format);
+            const auto stem =
+                artifact.substr(0, artifact.size() - std::min(suffix.size(), artifact.size()));
+            if (artifact.ends_with(suffix) && parse_stem(stem)) {
+                return std::string(stem);
+            }
         }
     }
     return std::nullopt;
+}
+
+std::string_view artifact_suffix(DumpFormat format) {
+    return format == DumpFormat::zstd ? ".sql.zst" : ".sql.gz";
+}
+
+std::optional<DumpFormat> dump_format(std::string_view compression) {
+    const std::string_view method = compression.substr(0, compression.find(':'));
+    if (method == "gzip") {
+        return DumpFormat::gzip;
+    }
+    return method == "zstd" ? std::optional(DumpFormat::zstd) : std::nullopt;
+}
+
+std::string artifact_file(std::string_view stem, DumpFormat format) {
+    return std::string(stem) + std::string(artifact_suffix(format));
+}
+std::string digest_file(std::string_view stem, DumpFormat format) {
+    return artifact_file(stem, format) + std::string(kDigestSuffix);
+}
+std::string manifest_file(std::string_view stem, DumpFormat format) {
+    return artifact_file(stem, format) + std::string(kManifestSuffix);
 }
 
 }  // namespace immbackup

@@ -4,13 +4,21 @@
 // database of that name, whose stem ends in "%67lobals".
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
 
 namespace immbackup {
 
-inline constexpr std::string_view kArtifactSuffix = ".sql.gz";
+// How a dump is compressed; decides how its files are called.
+enum class DumpFormat { gzip, zstd };
+inline constexpr std::array kDumpFormats{DumpFormat::gzip, DumpFormat::zstd};
+// ".sql.gz", ".sql.zst": what follows the stem.
+std::string_view artifact_suffix(DumpFormat format);
+// Of a manifest's "compression", as "gzip:1"; nothing for what this version does not know.
+std::optional<DumpFormat> dump_format(std::string_view compression);
+
 inline constexpr std::string_view kDigestSuffix = ".sha256";           // after the artifact's name
 inline constexpr std::string_view kManifestSuffix = ".manifest.json";  // after the artifact's name
 inline constexpr std::string_view kGlobalsStem = "globals";
@@ -35,17 +43,16 @@ struct StemParts {
 };
 // What a stem says by itself; nothing where it is not one of ours.
 std::optional<StemParts> parse_stem(std::string_view stem);
-// The stem of "<stem>.sql.gz", "<stem>.sql.gz.sha256" or "<stem>.sql.gz.manifest.json".
+// The stem of "<stem>.sql.gz", "<stem>.sql.gz.sha256" or "<stem>.sql.gz.manifest.json", and of the
+// same with .sql.zst.
 std::optional<std::string> stem_of_file(std::string_view file_name);
 
-inline std::string artifact_file(std::string_view stem) {
-    return std::string(stem) + std::string(kArtifactSuffix);
-}
-inline std::string digest_file(std::string_view stem) {
-    return artifact_file(stem) + std::string(kDigestSuffix);
-}
-inline std::string manifest_file(std::string_view stem) {
-    return artifact_file(stem) + std::string(kManifestSuffix);
+// The three files of an artifact: nothing else makes these names.
+std::string artifact_file(std::string_view stem, DumpFormat format);
+std::string digest_file(std::string_view stem, DumpFormat format);
+std::string manifest_file(std::string_view stem, DumpFormat format);
+inline std::array<std::string, 3> artifact_files(std::string_view stem, DumpFormat format) {
+    return {artifact_file(stem, format), digest_file(stem, format), manifest_file(stem, format)};
 }
 
 }  // namespace immbackup

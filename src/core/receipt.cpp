@@ -103,8 +103,10 @@ Receipt receipt_from_json(std::string_view text, std::string_view receipt_key) {
     }
     const JsonReader objects = in.object("objects");
     const std::string start = std::string(folder_of(receipt_key)) + out.artifact;
-    for (const auto& file :
-         {artifact_file(out.artifact), digest_file(out.artifact), manifest_file(out.artifact)}) {
+    const DumpFormat dump = objects.has(artifact_file(out.artifact, DumpFormat::zstd).c_str())
+                                ? DumpFormat::zstd
+                                : DumpFormat::gzip;
+    for (const auto& file : artifact_files(out.artifact, dump)) {
         ReceiptObject object = read_object(objects.object(file.c_str()));
         if (!object.key.starts_with(start) || folder_of(object.key) != folder_of(receipt_key)) {
             throw in.bad("\"objects." + file + ".key\"", "is not a key of this artifact");
@@ -112,6 +114,21 @@ Receipt receipt_from_json(std::string_view text, std::string_view receipt_key) {
         out.objects[file] = std::move(object);
     }
     return out;
+}
+
+std::optional<DumpFormat> format_among(const std::map<std::string, ReceiptObject>& objects,
+                                       std::string_view stem) {
+    for (const DumpFormat format : kDumpFormats) {
+        if (objects.contains(artifact_file(stem, format))) {
+            return format;
+        }
+    }
+    return std::nullopt;
+}
+
+const ReceiptObject& Receipt::dump() const {
+    return objects.at(
+        artifact_file(artifact, format_among(objects, artifact).value_or(DumpFormat::gzip)));
 }
 
 bool same_artifact(const Receipt& a, const Receipt& b) {

@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "core/names.h"
 #include "core/time.h"
 
 namespace immbackup {
@@ -45,7 +47,14 @@ struct Receipt {
     std::uint64_t first_part = 0;
     std::uint64_t doubles_after = 0;
     std::map<std::string, ReceiptObject> objects;  // by file name
+
+    const ReceiptObject& dump() const;
 };
+
+// Of the objects of an artifact, by file name: how its dump is compressed. Nothing where none of
+// them is a dump.
+std::optional<DumpFormat> format_among(const std::map<std::string, ReceiptObject>& objects,
+                                       std::string_view stem);
 
 std::string receipt_to_json(const Receipt& receipt);
 // Error(corrupt) that names the member, Error(version) for a newer format. The three files of the

@@ -80,16 +80,31 @@ std::optional<long> number_with_unit(std::string_view text, std::string_view uni
     return std::nullopt;
 }
 
-std::optional<int> compression_level(std::string_view value) {
-    if (value == "gzip") {
-        return 1;
-    }
-    for (const std::string_view prefix : {"gzip:level=", "gzip:", ""}) {
-        if (value.starts_with(prefix)) {
-            const auto level = whole_number(value.substr(prefix.size()));
-            if (level && *level >= 1 && *level <= 9) {
-                return static_cast<int>(*level);
-            }
+// As pg_dump's --compress; a level alone means gzip.
+std::optional<Compression> parse_compression(std::string_view value) {
+    struct Method {
+        std::string_view name;
+        DumpFormat format;
+        int default_level;
+        int max_level;
+    };
+    constexpr std::array<Method, 2> kMethods{{{"gzip", DumpFormat::gzip, 1, kMaxGzipLevel},
+                                              {"zstd", DumpFormat::zstd, 3, kMaxZstdLevel}}};
+    const auto colon = value.find(':');
+    const bool named = !value.empty() && (value[0] < '0' || value[0] > '9');
+    for (const auto& method : kMethods) {
+        if (named ? value.substr(0, colon) != method.name : method.format != DumpFormat::gzip) {
+            continue;
+        }
+        if (named && colon == std::string_view::npos) {
+            return Compression{method.format, method.default_level};
+        }
+        std::string_view digits = named ? value.substr(colon + 1) : value;
+        constexpr std::string_view kLevel = "level=";
+        digits.remove_prefix(named && digits.starts_with(kLevel) ? kLevel.size() : 0);
+        const auto level = whole_number(digits);
+        if (level && *level >= 1 && *level <= method.max_level) {
+            return Compression{method.format, static_cast<int>(*level)};
         }
     }
     return std::nullopt;
@@ -239,8 +254,9 @@ std::optional<std::string> string_problem(const SettingDefinition& d, std::strin
     if (name == "databases") {
         return databases_problem(value);
     }
-    if (name == "compression" && !compression_level(value)) {
-        return fmt::format("\"{}\" is not a compression: gzip:1 to gzip:9 are.", value);
+    if (name == "compression" && !parse_compression(value)) {
+        return fmt::format(
+            "\"{}\" is not a compression: gzip:1 to gzip:9 and zstd:1 to zstd:19 are.", value);
     }
     if (name == "pg_dump_options") {
         return dump_options_text_problem(value);
@@ -381,7 +397,13 @@ S3Settings resolve_s3(const Values& values) {
     return out;
 }
 
+constexpr std::uint64_t kMegabyte = std::uint64_t{1024} * 1024;
+
 }  // namespace
+
+std::string Compression::text() const {
+    return fmt::format("{}:{}", format == DumpFormat::zstd ? "zstd" : "gzip", level);
+}
 
 Settings resolve_settings(const SettingTexts& texts) {
     const Values values(texts);
@@ -402,7 +424,7 @@ Settings resolve_settings(const SettingTexts& texts) {
     out.username = values.text("username");
     out.databases = *split_names(values.text("databases"));
     out.password_file = values.text("password_file");
-    out.compression.level = *compression_level(values.text("compression"));
+    out.compression = *parse_compression(values.text("compression"));
     const std::string globals = lower(values.text("dump_globals"));
     out.dump_globals = globals == "on"    ? GlobalsMode::on
                        : globals == "off" ? GlobalsMode::off
@@ -412,6 +434,12 @@ Settings resolve_settings(const SettingTexts& texts) {
     out.stall_timeout = values.number("stall_timeout");
     out.lock_wait_timeout = values.number("lock_wait_timeout");
     out.nice = values.number("nice");
+    const std::string io_priority = lower(values.text("io_priority"));
+    out.io_priority = io_priority == "idle"  ? IoPriority::idle
+                      : io_priority == "low" ? IoPriority::low
+                                             : IoPriority::normal;
+    out.rate_limit = static_cast<std::uint64_t>(values.number("rate_limit")) * kMegabyte;
+    out.compression_threads = values.number("compression_threads");
     out.retention_days = values.number("retention_days");
     out.retention_hourly_days = values.number("retention_hourly_days");
     out.retention_daily_days = values.number("retention_daily_days");
@@ -419,7 +447,7 @@ Settings resolve_settings(const SettingTexts& texts) {
     out.min_keep = values.number("min_keep");
     out.pending_max_days = values.number("pending_max_days");
     out.anomaly_percent = values.number("anomaly_percent");
-    out.min_free = static_cast<std::uint64_t>(values.number("min_free")) * 1024 * 1024;
+    out.min_free = static_cast<std::uint64_t>(values.number("min_free")) * kMegabyte;
     out.s3 = resolve_s3(values);
     return out;
 }

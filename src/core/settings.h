@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/names.h"
 #include "core/seal_level.h"
 
 namespace immbackup {
@@ -66,10 +67,20 @@ std::optional<EnvironmentProblem> environment_problem(const EnvironmentLookup& l
 // Whether a server takes scheduled runs under this value of run_on.
 bool role_matches(std::string_view run_on, bool standby);
 
+// Of the job and what it starts, as ioprio_set(2) has it: the class and level of others of the
+// same niceness; the last level of that class; only what nobody else wants.
+enum class IoPriority { normal, low, idle };
+
 enum class GlobalsMode { automatic, on, off };
 
+inline constexpr int kMaxGzipLevel = 9;
+// Levels above need windows that take more memory than a backup, or a restore, is to have.
+inline constexpr int kMaxZstdLevel = 19;
 struct Compression {
+    DumpFormat format = DumpFormat::gzip;
     int level = 1;  // gzip: 1 to 3 by ISA-L where the platform has it, 4 to 9 by zlib
+    bool operator==(const Compression&) const = default;
+    std::string text() const;  // "gzip:1", "zstd:3"
 };
 
 // The settings that begin with s3_, without that.
@@ -115,10 +126,13 @@ struct Settings {
     Compression compression;
     GlobalsMode dump_globals = GlobalsMode::automatic;
     std::vector<std::string> pg_dump_options;
-    int run_timeout = 0;             // seconds, 0: none
-    int stall_timeout = 0;           // seconds without a byte from pg_dump, 0: none
-    int lock_wait_timeout = 0;       // seconds pg_dump waits for a table lock, 0: for ever
-    int nice = 0;                    // 0 to 19
+    int run_timeout = 0;        // seconds, 0: none
+    int stall_timeout = 0;      // seconds without a byte from pg_dump, 0: none
+    int lock_wait_timeout = 0;  // seconds pg_dump waits for a table lock, 0: for ever
+    int nice = 0;               // 0 to 19
+    IoPriority io_priority = IoPriority::normal;
+    std::uint64_t rate_limit = 0;    // bytes of SQL a second, 0: none
+    int compression_threads = 0;     // 0: as many as there are cores
     int retention_days = -1;         // -1: unset
     int retention_hourly_days = -1;  // -1: unset; core/retention.h has what holds then
     int retention_daily_days = -1;

@@ -90,9 +90,13 @@ constexpr std::array kDefinitions{
         "File that holds the password of the role.",
         "An absolute path; the file holds the password alone. A password in DB_PASSWORD is "
         "refused."),
-    text_setting("compression", "gzip:1", "BACKUP_COMPRESSION", "How dumps are compressed.",
-                 "As pg_dump's --compress: gzip:LEVEL, gzip:level=LEVEL or LEVEL, from 1 (fast) to "
-                 "9 (small)."),
+    text_setting(
+        "compression", "gzip:1", "BACKUP_COMPRESSION", "How dumps are compressed.",
+        "As pg_dump's --compress: gzip:LEVEL from 1 (fast) to 9 (small), zstd:LEVEL from 1 "
+        "to 19, with or without \"level=\" before the level; a level alone means gzip."),
+    SettingDefinition{"compression_threads", integer, "0", 0, 32, "", "",
+                      "BACKUP_COMPRESSION_THREADS", sighup, false, "Threads that compress a dump.",
+                      "0 means as many as there are cores to run on, and at most 8."},
     SettingDefinition{
         "dump_globals", enumeration, "auto", 0, 0, "", "auto,on,off", "BACKUP_GLOBALS", sighup,
         false, "Whether roles and tablespaces are dumped too.",
@@ -111,6 +115,16 @@ constexpr std::array kDefinitions{
                     "How long pg_dump waits for a table lock.", "0 means for ever."),
     SettingDefinition{"nice", integer, "5", 0, 19, "", "", "BACKUP_NICE", sighup, false,
                       "Niceness of the job and of pg_dump.", "0 is the server's own priority."},
+    SettingDefinition{"io_priority", enumeration, "low", 0, 0, "", "normal,low,idle",
+                      "BACKUP_IO_PRIORITY", sighup, false,
+                      "Priority of what the job reads and writes.",
+                      "idle: only when nobody else does, which may be never. It counts where the "
+                      "disk's scheduler knows priorities; what the server reads for pg_dump is the "
+                      "server's own."},
+    SettingDefinition{"rate_limit", integer, "0", 0, 1 << 20, "MB", "", "BACKUP_RATE_LIMIT", sighup,
+                      false, "SQL a second that is taken from pg_dump.",
+                      "pg_dump, and the server for it, then work no faster. 0 means without "
+                      "limit."},
     days_setting("retention_days", "BACKUP_RETENTION_DAYS",
                  "Days an artifact is kept where its tier has no setting of its own.",
                  "-1 means unset."),

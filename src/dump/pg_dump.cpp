@@ -132,8 +132,8 @@ std::vector<std::string> pg_dumpall_globals_arguments(const Settings& settings,
 }
 
 SpawnOptions pg_dump_command(const DumpProgram& program, const ConnectionTarget& target,
-                             const std::vector<std::string>& arguments, const std::string& database,
-                             int nice) {
+                             const std::vector<std::string>& arguments,
+                             const std::string& database) {
     const std::string name = std::filesystem::path(program.path).filename();
     SpawnOptions options;
     options.program = program.path;
@@ -145,7 +145,6 @@ SpawnOptions pg_dump_command(const DumpProgram& program, const ConnectionTarget&
     }
     options.environment_set = target.environment("immbackup " + name);
     options.environment_unset = foreign_connection_variables();
-    options.nice = nice;
     return options;
 }
 

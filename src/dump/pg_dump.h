@@ -33,8 +33,8 @@ std::vector<std::string> pg_dumpall_globals_arguments(const Settings& settings,
 // How to spawn pg_dump, pg_dumpall or psql: connection by environment, database (empty: none named)
 // by connection_string(), so that no name is read as an option or as a connection string.
 SpawnOptions pg_dump_command(const DumpProgram& program, const ConnectionTarget& target,
-                             const std::vector<std::string>& arguments, const std::string& database,
-                             int nice);
+                             const std::vector<std::string>& arguments,
+                             const std::string& database);
 
 // Which psql can restore a dump, for the manifest. `restricted` as in ScanResult.
 std::string psql_required(bool restricted, int server_version_num);

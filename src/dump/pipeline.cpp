@@ -8,12 +8,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <limits>
 #include <optional>
 
 #include "dump/failure.h"
 #include "dump/stages.h"
 #include "io/clock.h"
+#include "io/rate_limit.h"
 
 namespace immbackup {
 
@@ -23,9 +23,12 @@ constexpr int kPipeSize = 1 << 20;
 constexpr std::uint64_t kFirstByteFactor = 10;  // snapshot, catalog and locks come before it
 constexpr int kIdleMs = 1000;
 constexpr int kExitMs = 20;  // between looks for the exit of a program that closed its pipes
-// A program that writes little at a time (pg_dump: 4 KiB) does not get a block for each write
-// while the stages have enough to do.
-constexpr std::size_t kEnough = std::size_t{128} * 1024;
+// Once the pipe is empty it is left to fill for a moment: pg_dump writes 4 KiB at a time, and to be
+// woken for each of them costs both processes more than the bytes do.
+constexpr int kFillMs = 1;
+constexpr std::uint64_t kReportEveryMs = 100;
+// What the scan gets at once: stays in the processor's cache from read() on.
+constexpr std::size_t kReadSize = std::size_t{128} * 1024;
 
 void prepare(const Fd& pipe) {
     ::fcntl(pipe.get(), F_SETFL, ::fcntl(pipe.get(), F_GETFL) | O_NONBLOCK);
@@ -37,7 +40,13 @@ void prepare(const Fd& pipe) {
 class DumpRun {
   public:
     DumpRun(const DumpJob& job, const CancelToken& cancel, Progress& progress)
-        : job_(job), cancel_(cancel), progress_(progress), stages_(job, progress) {}
+        : job_(job),
+          cancel_(cancel),
+          progress_(progress),
+          codec_(job.compression, job.threads),
+          scanner_(job.kind),
+          limit_(job.rate_limit, monotonic_ms()),
+          stages_(codec_, job.threads, job.sink) {}
 
     DumpOutcome run();
 
@@ -48,8 +57,10 @@ class DumpRun {
     void wait();
     void read_stdout();
     void read_stderr();
+    void take(std::span<const std::byte> bytes);
     void end_stdout();
-    void hand_over();
+    void finish_stages();
+    void report();
     void look_for_exit();
     void check_stall() const;
     std::uint64_t stall_limit_ms() const;
@@ -62,11 +73,21 @@ class DumpRun {
     DumpMessages messages_;
     std::optional<Child> child_;
     std::optional<ExitStatus> status_;
-    Stages stages_;   // ends before the child does, whatever happens
-    BlockPtr block_;  // being filled
+    const Codec codec_;
+    DumpScanner scanner_;
+    ScanResult scan_;
+    RateLimit limit_;
+    Stages stages_;  // ends before the child does, whatever happens
+    // What has to happen before the pipe is read again.
+    enum class Until { readable, filled, allowed, room };
+    Until until_ = Until::readable;
+    bool all_read_ = false;
+    bool closed_ = false;  // the stages know that that was all
     bool first_byte_ = false;
     bool idle_ = false;            // the last wait ended without anything to read
     std::uint64_t last_byte_ = 0;  // monotonic milliseconds, or when we last kept it waiting
+    std::uint64_t reported_ = 0;   // the same
+    std::uint64_t bytes_in_ = 0;
 };
 
 DumpOutcome DumpRun::run() {
@@ -80,8 +101,8 @@ DumpOutcome DumpRun::run() {
     }
     progress_.dump_process(0);
     judge();
-    outcome_.scan = std::move(stages_.scan_result());
-    outcome_.compressor = stages_.compressor();
+    outcome_.scan = std::move(scan_);
+    outcome_.compressor = codec_.name();
     outcome_.warnings = messages_.lines();
     ProgressState last = job_.progress;
     last.bytes_in += outcome_.scan.bytes;
@@ -110,6 +131,7 @@ void DumpRun::loop() {
         cancel_.check();
         stages_.rethrow();
         read_stdout();
+        finish_stages();
         look_for_exit();
         check_stall();
     }
@@ -123,6 +145,12 @@ int DumpRun::wait_ms() {
     if (!child_->stdout_pipe()) {
         return kExitMs;
     }
+    if (until_ == Until::filled) {
+        return kFillMs;
+    }
+    if (until_ == Until::allowed) {
+        return std::clamp(limit_.wait_ms(monotonic_ms()), 1, kIdleMs);
+    }
     if (job_.stall_timeout == 0) {
         return kIdleMs;
     }
@@ -134,10 +162,8 @@ int DumpRun::wait_ms() {
 }
 
 void DumpRun::wait() {
-    if (!block_ && child_->stdout_pipe()) {
-        block_ = stages_.try_take();
-    }
-    const int out = block_ ? child_->stdout_pipe().get() : -1;  // poll() passes over -1
+    // poll() passes over -1.
+    const int out = until_ == Until::readable ? child_->stdout_pipe().get() : -1;
     std::array<pollfd, 4> waits{{{out, POLLIN, 0},
                                  {child_->stderr_pipe().get(), POLLIN, 0},
                                  {cancel_.fd(), POLLIN, 0},
@@ -146,7 +172,7 @@ void DumpRun::wait() {
     if (ready < 0 && errno != EINTR) {
         throw system_error(errno, "wait for " + job_.program);
     }
-    idle_ = ready == 0;
+    idle_ = ready == 0 && until_ == Until::readable;
     if (waits[3].revents != 0) {
         stages_.clear_wake();
     }
@@ -154,60 +180,71 @@ void DumpRun::wait() {
 
 void DumpRun::read_stdout() {
     Fd& pipe = child_->stdout_pipe();
-    if (!pipe) {
-        return;
-    }
-    while (true) {
-        if (!block_) {
-            block_ = stages_.try_take();
-        }
-        if (!block_) {
-            last_byte_ = monotonic_ms();  // it is us who are slow
+    bool any = false;
+    // Several times, but with a look at the others before a fast writer's next megabyte.
+    for (std::size_t rounds = 0; pipe && rounds < kPipeSize / kReadSize; ++rounds) {
+        const std::size_t allowed = limit_.allowed(monotonic_ms());
+        std::span<std::byte> room = stages_.room();
+        if (allowed == 0 || room.empty()) {
+            last_byte_ = monotonic_ms();  // it is us who keep it waiting
+            until_ = room.empty() ? Until::room : Until::allowed;
             return;
         }
-        const std::span<std::byte> room = block_->room();
+        room = room.first(std::min({room.size(), kReadSize, allowed}));
         const ssize_t count = ::read(pipe.get(), room.data(), room.size());
-        if (count < 0 && errno == EINTR) {
-            continue;
-        }
-        if (count < 0 && errno != EAGAIN) {
+        if (count > 0) {
+            take(room.first(static_cast<std::size_t>(count)));
+            any = true;
+        } else if (count == 0 || (errno == EAGAIN && idle_ && child_->poll())) {
+            // A pipe that somebody else holds open after the program's end has ended as well.
+            end_stdout();
+        } else if (errno == EAGAIN) {
+            // Where nothing came in a moment, the next byte may be long in coming.
+            until_ = any ? Until::filled : Until::readable;
+            return;
+        } else if (errno != EINTR) {
             throw system_error(errno, "read from " + job_.program);
         }
-        if (count <= 0) {
-            // A pipe that somebody else holds open after the program's end has ended as well.
-            if (count == 0 || (idle_ && child_->poll())) {
-                end_stdout();
-            } else if (block_->size >= kEnough || stages_.waiting()) {
-                hand_over();
-            }
-            return;
-        }
-        if (!first_byte_) {
-            first_byte_ = true;
-            outcome_.first_byte = now();
-        }
-        last_byte_ = monotonic_ms();
-        block_->size += static_cast<std::size_t>(count);
-        if (block_->room().empty()) {
-            hand_over();
-            return;  // a look at the others between two blocks
-        }
     }
+    until_ = Until::readable;
 }
 
-void DumpRun::hand_over() {
-    if (block_ && block_->size > 0) {
-        stages_.push(std::move(block_));
+void DumpRun::take(std::span<const std::byte> bytes) {
+    last_byte_ = monotonic_ms();
+    if (!first_byte_) {
+        first_byte_ = true;
+        outcome_.first_byte = now();
     }
+    scanner_.feed(bytes);
+    bytes_in_ += bytes.size();
+    limit_.spend(bytes.size());
+    stages_.filled(bytes.size());
+    report();
+}
+
+void DumpRun::report() {
+    if (last_byte_ - reported_ < kReportEveryMs) {
+        return;
+    }
+    reported_ = last_byte_;
+    ProgressState state = job_.progress;
+    state.table = scanner_.current_table();
+    state.bytes_in += bytes_in_;
+    state.bytes_out += stages_.bytes_out();
+    progress_.update(state);
 }
 
 void DumpRun::end_stdout() {
-    hand_over();
-    if (block_) {
-        stages_.give_back(std::move(block_));
-    }
     child_->stdout_pipe().reset();
-    stages_.close();
+    scan_ = scanner_.finish();
+    all_read_ = true;
+}
+
+void DumpRun::finish_stages() {
+    if (all_read_ && !closed_ && !stages_.room().empty()) {
+        stages_.close();
+        closed_ = true;
+    }
 }
 
 void DumpRun::read_stderr() {
@@ -260,7 +297,7 @@ void DumpRun::judge() {
     if (!status_->success()) {
         throw dump_failure(job_, *status_, messages_.tail());
     }
-    const ScanResult& scan = stages_.scan_result();
+    const ScanResult& scan = scan_;
     if (!scan.complete) {
         const std::string tail = messages_.tail();
         throw Error(ErrorCode::incomplete,

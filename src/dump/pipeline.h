@@ -1,8 +1,10 @@
 // One dump from end to end, without knowing where it is stored:
 //
-//   pg_dump ─► read ─► scan ─► gzip ─► sink (the store's staged file)
+//   pg_dump ─► read, scan ─► compress (one or more threads) ─► sink (the store's staged file)
 //
-// One thread a stage with bounded queues of reused buffers: memory does not depend on the database.
+// What is read is scanned while it is still in the processor's cache, and compressed where it was
+// read to: no byte of SQL is copied. Buffers are few and used again: memory does not depend on the
+// database.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "core/settings.h"
 #include "core/time.h"
 #include "dump/compress.h"
 #include "dump/scan.h"
@@ -23,7 +26,9 @@ struct DumpJob {
     SpawnOptions command;  // of pg_dump or pg_dumpall
     std::string program;   // "pg_dump", for messages
     DumpKind kind = DumpKind::database;
-    int gzip_level = 1;
+    Compression compression;
+    int threads = 1;               // that compress
+    std::uint64_t rate_limit = 0;  // bytes of SQL a second, 0: none
     int stall_timeout = 0;   // seconds without a byte, 0: none; ten times as long before the first
     ByteSink sink;           // compressed bytes, in order, on one thread; may throw (no_space, io)
     ProgressState progress;  // what to start the reports from: database, totals

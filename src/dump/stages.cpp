@@ -7,18 +7,18 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <cstring>
 
 #include "core/error.h"
-#include "io/clock.h"
 
 namespace immbackup {
 
 namespace {
 
-constexpr std::size_t kBlockSize = std::size_t{256} * 1024;
-constexpr std::size_t kBlocks = 8;  // of each pool: 4 MiB together
-constexpr std::uint64_t kReportEveryMs = 100;
+// One that is filled, one that is written, and two between, so that nobody waits for a hand-over.
+constexpr std::size_t kSparePieces = 4;
+
+// Thrown by a wait that stop() ended; never leaves a stage.
+struct Stopped {};
 
 // Signals belong to the thread that started us: stages are started with all of them blocked.
 class AllSignalsBlocked {
@@ -38,20 +38,18 @@ class AllSignalsBlocked {
 
 }  // namespace
 
-Stages::Stages(const DumpJob& job, Progress& progress)
-    : job_(job),
-      progress_(progress),
-      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      raw_pool_(kBlocks, kBlockSize, [this] { wake(); }),
-      gzip_pool_(kBlocks, kBlockSize) {
+Stages::Stages(const Codec& codec, int threads, ByteSink sink)
+    : codec_(codec), sink_(std::move(sink)), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     if (!wake_) {
         throw system_error(errno, "create an event descriptor");
     }
+    const int compressors = codec_.independent() ? std::max(threads, 1) : 1;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(compressors) + kSparePieces; ++i) {
+        free_.push_back(pieces_.emplace_back(std::make_unique<Piece>()).get());
+    }
     const AllSignalsBlocked blocked;
     try {
-        start(&Stages::scan);
-        start(&Stages::gzip);
-        start(&Stages::sink);
+        start(compressors);
     } catch (...) {  // no destructor will run
         stop();
         for (std::thread& thread : threads_) {
@@ -68,9 +66,15 @@ Stages::~Stages() {
     }
 }
 
-void Stages::start(void (Stages::*stage)()) {
-    running_.fetch_add(1, std::memory_order_relaxed);
-    threads_.emplace_back([this, stage] { run(stage); });
+void Stages::start(int compressors) {
+    const auto add = [this](void (Stages::*stage)()) {
+        running_.fetch_add(1, std::memory_order_relaxed);
+        threads_.emplace_back([this, stage] { run(stage); });
+    };
+    for (int i = 0; i < compressors; ++i) {
+        add(&Stages::compress);
+    }
+    add(&Stages::write);
 }
 
 void Stages::run(void (Stages::*stage)()) {
@@ -93,11 +97,12 @@ void Stages::run(void (Stages::*stage)()) {
 }
 
 void Stages::stop() {
-    for (BlockQueue* queue : {&to_scan_, &to_gzip_, &to_sink_}) {
-        queue->stop();
+    {
+        const std::lock_guard lock(mutex_);
+        stopped_ = true;
     }
-    raw_pool_.stop();
-    gzip_pool_.stop();
+    work_.notify_all();
+    finished_.notify_all();
 }
 
 void Stages::wake() {
@@ -112,61 +117,137 @@ void Stages::clear_wake() {
 
 void Stages::rethrow() const {
     if (failed()) {
+        const std::lock_guard lock(mutex_);
         std::rethrow_exception(error_);
     }
 }
 
-void Stages::scan() {
-    DumpScanner scanner(job_.kind);
-    while (BlockPtr block = to_scan_.pop()) {
-        scanner.feed(block->content());
-        bytes_in_ += block->size;
-        to_gzip_.push(std::move(block));
-        report(scanner);
+std::span<std::byte> Stages::room() {
+    if (filling_ == nullptr) {
+        const std::lock_guard lock(mutex_);
+        reader_waits_ = free_.empty();
+        if (reader_waits_) {
+            return {};
+        }
+        filling_ = free_.back();
+        free_.pop_back();
+        // On first use alone: a small dump never touches most of the pieces.
+        filling_->space.resize(kDictionarySize + kPieceSize);
     }
-    to_gzip_.close();
-    scan_result_ = scanner.finish();
+    return filling_->room();
 }
 
-void Stages::report(const DumpScanner& scanner) {
-    const std::uint64_t now_ms = monotonic_ms();
-    if (now_ms - reported_ < kReportEveryMs) {
-        return;
+void Stages::filled(std::size_t bytes) {
+    filling_->size += bytes;
+    if (filling_->room().empty()) {
+        hand_over(false);
     }
-    reported_ = now_ms;
-    ProgressState state = job_.progress;
-    state.table = scanner.current_table();
-    state.bytes_in += bytes_in_;
-    state.bytes_out += bytes_out();
-    progress_.update(state);
 }
 
-void Stages::gzip() {
-    const auto compressor =
-        make_gzip_compressor(job_.gzip_level, [this](std::span<const std::byte> bytes) {
-            while (!bytes.empty()) {
-                BlockPtr block = gzip_pool_.take();
-                const std::size_t part = std::min(bytes.size(), block->space.size());
-                std::memcpy(block->space.data(), bytes.data(), part);
-                block->size = part;
-                bytes = bytes.subspan(part);
-                to_sink_.push(std::move(block));
-            }
-        });
-    compressor_ = compressor->name();
-    while (BlockPtr block = to_gzip_.pop()) {
-        compressor->feed(block->content());
-        raw_pool_.give_back(std::move(block));
-    }
-    compressor->finish();
-    to_sink_.close();
+void Stages::close() {
+    room();
+    hand_over(true);
 }
 
-void Stages::sink() {
-    while (BlockPtr block = to_sink_.pop()) {
-        job_.sink(block->content());
-        bytes_out_.fetch_add(block->size, std::memory_order_relaxed);
-        gzip_pool_.give_back(std::move(block));
+void Stages::hand_over(bool last) {
+    Piece* piece = std::exchange(filling_, nullptr);
+    piece->last = last;
+    piece->before = previous_.size();
+    std::copy(previous_.begin(), previous_.end(), piece->dictionary().begin());
+    if (codec_.independent() && !last) {
+        const auto end = piece->content().last(kDictionarySize);
+        previous_.assign(end.begin(), end.end());
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        to_compress_.push_back(piece);
+        in_order_.push_back(piece);
+        closed_ = last;
+    }
+    if (last) {
+        work_.notify_all();
+        finished_.notify_all();
+    } else {
+        work_.notify_one();
+    }
+}
+
+// Null where nothing more comes.
+Stages::Piece* Stages::next_to_compress() {
+    std::unique_lock lock(mutex_);
+    work_.wait(lock, [this] { return stopped_ || closed_ || !to_compress_.empty(); });
+    if (stopped_) {
+        throw Stopped{};
+    }
+    if (to_compress_.empty()) {
+        return nullptr;
+    }
+    Piece* piece = to_compress_.front();
+    to_compress_.pop_front();
+    return piece;
+}
+
+void Stages::compress() {
+    const auto compressor = codec_.make();
+    while (Piece* piece = next_to_compress()) {
+        compressor->compress(piece->content(), piece->dictionary(), piece->last, piece->out);
+        piece->crc = codec_.crc(piece->content());
+        {
+            const std::lock_guard lock(mutex_);
+            piece->done = true;
+        }
+        finished_.notify_one();
+    }
+}
+
+// Null where the last one was written.
+Stages::Piece* Stages::next_to_write() {
+    std::unique_lock lock(mutex_);
+    finished_.wait(lock, [this] {
+        return stopped_ || (closed_ && in_order_.empty()) ||
+               (!in_order_.empty() && in_order_.front()->done);
+    });
+    if (stopped_) {
+        throw Stopped{};
+    }
+    if (in_order_.empty()) {
+        return nullptr;
+    }
+    Piece* piece = in_order_.front();
+    in_order_.pop_front();
+    return piece;
+}
+
+void Stages::write() {
+    Envelope envelope(codec_.format());
+    emit(envelope.header());
+    while (Piece* piece = next_to_write()) {
+        emit(piece->out.content());
+        envelope.add(piece->crc, piece->size);
+        recycle(*piece);
+    }
+    emit(envelope.trailer());
+}
+
+void Stages::recycle(Piece& piece) {
+    piece.out.clear();
+    piece.size = 0;
+    piece.done = false;
+    bool reader_waits = false;
+    {
+        const std::lock_guard lock(mutex_);
+        free_.push_back(&piece);
+        reader_waits = std::exchange(reader_waits_, false);
+    }
+    if (reader_waits) {
+        wake();
+    }
+}
+
+void Stages::emit(std::span<const std::byte> bytes) {
+    if (!bytes.empty()) {
+        sink_(bytes);
+        bytes_out_.fetch_add(bytes.size(), std::memory_order_relaxed);
     }
 }
 

@@ -5,6 +5,7 @@
 #include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -208,12 +209,6 @@ Child Child::spawn(const SpawnOptions& options) {
     if (reason != 0) {
         child.pid_ = -1;
         throw system_error(reason, "start program", options.program);
-    }
-    if (options.nice > 0) {
-        const int current = ::getpriority(PRIO_PROCESS, 0);
-        // A courtesy: where it is not granted the program runs all the same.
-        static_cast<void>(
-            ::setpriority(PRIO_PROCESS, static_cast<id_t>(child.pid_), current + options.nice));
     }
     child.stdin_ = std::move(in.write);
     child.stdout_ = std::move(out.read);
@@ -420,6 +415,20 @@ void add_niceness(int nice) {
     if (nice > 0) {
         const int current = ::getpriority(PRIO_PROCESS, 0);
         static_cast<void>(::setpriority(PRIO_PROCESS, 0, current + nice));
+    }
+}
+
+void set_io_priority(IoPriority priority) {
+    // linux/ioprio.h, which the oldest systems that we build on do not have.
+    constexpr int kWhoProcess = 1;
+    constexpr int kClassShift = 13;
+    constexpr int kBestEffort = 2;
+    constexpr int kLowest = 7;
+    constexpr int kIdle = 3;
+    if (priority != IoPriority::normal) {
+        const int value = priority == IoPriority::idle ? kIdle << kClassShift
+                                                       : (kBestEffort << kClassShift) | kLowest;
+        static_cast<void>(::syscall(SYS_ioprio_set, kWhoProcess, 0, value));
     }
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/settings.h"
 #include "io/cancel.h"
 #include "io/fd.h"
 
@@ -27,7 +28,6 @@ struct SpawnOptions {
     bool pipe_stderr = true;  // otherwise inherited
     int stdin_fd = -1;        // with pipe_stdin false: this descriptor instead of /dev/null
     int stdout_fd = -1;       // the same for pipe_stdout
-    int nice = 0;             // added niceness
 };
 
 struct ExitStatus {
@@ -101,6 +101,9 @@ Output run_program(const SpawnOptions& options, const CancelToken& cancel,
 void bind_to_parent(pid_t expected_parent);
 void forbid_core_files();
 void volunteer_for_oom_killer();
+// Of the calling thread, and of threads and processes that it starts from now on. A courtesy: what
+// is not granted is no error.
 void add_niceness(int nice);
+void set_io_priority(IoPriority priority);
 
 }  // namespace immbackup

@@ -38,8 +38,11 @@ FilesPresent::Names FilesPresent::names_in(const std::filesystem::path& folder) 
 
 bool FilesPresent::complete(std::string_view stem) const {
     return std::any_of(folders_.begin(), folders_.end(), [&](const Names& names) {
-        return names.contains(artifact_file(stem)) && names.contains(digest_file(stem)) &&
-               names.contains(manifest_file(stem));
+        return std::any_of(kDumpFormats.begin(), kDumpFormats.end(), [&](DumpFormat format) {
+            return names.contains(artifact_file(stem, format)) &&
+                   names.contains(digest_file(stem, format)) &&
+                   names.contains(manifest_file(stem, format));
+        });
     });
 }
 

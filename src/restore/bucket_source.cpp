@@ -19,21 +19,17 @@ std::string_view without_nonce(std::string_view stem) {
 
 // The stem that an object's name belongs to; nothing for what is none of an artifact's objects.
 std::optional<std::string> stem_of_name(std::string_view name) {
-    for (const std::string_view suffix :
-         {kReceiptSuffix, std::string_view(".sql.gz"), std::string_view(".sql.gz.sha256"),
-          std::string_view(".sql.gz.manifest.json")}) {
-        if (name.ends_with(suffix)) {
-            const auto stem = without_nonce(name.substr(0, name.size() - suffix.size()));
-            if (parse_stem(stem)) {
-                return std::string(stem);
-            }
-        }
+    if (name.ends_with(kReceiptSuffix)) {
+        const auto stem = without_nonce(name.substr(0, name.size() - kReceiptSuffix.size()));
+        return parse_stem(stem) ? std::optional(std::string(stem)) : std::nullopt;
     }
-    return std::nullopt;
-}
-
-std::array<std::string, 3> files_of(const std::string& stem) {
-    return {artifact_file(stem), digest_file(stem), manifest_file(stem)};
+    const auto nonce = name.find('~');
+    if (nonce == std::string_view::npos) {
+        return stem_of_file(name);
+    }
+    std::string plain(name.substr(0, nonce));
+    plain += name.substr(std::min(name.find('.', nonce), name.size()));
+    return stem_of_file(plain);
 }
 
 }  // namespace
@@ -157,8 +153,18 @@ void BucketSource::judge_receipts(BucketEntry& entry, const Versions& versions) 
 
 // Without a receipt only names are left; they are good for something where there is no choice.
 void BucketSource::judge_names(BucketEntry& entry, const Versions& versions) {
+    const bool zstd =
+        versions.contains(client_.key_of(manifest_file(entry.artifact, DumpFormat::zstd)));
+    const bool gzip =
+        versions.contains(client_.key_of(manifest_file(entry.artifact, DumpFormat::gzip)));
+    if (zstd && gzip) {
+        entry.state = Attestation::incomplete;
+        entry.problem = "There is no receipt, and there are a gzip and a zstd dump of this name.";
+        return;
+    }
     Chosen chosen;
-    for (const auto& file : files_of(entry.artifact)) {
+    for (const auto& file :
+         artifact_files(entry.artifact, zstd ? DumpFormat::zstd : DumpFormat::gzip)) {
         const std::string key = client_.key_of(file);
         const auto count = versions.count(key);
         if (count != 1) {
@@ -251,12 +257,12 @@ std::string BucketSource::lock_now(const std::string& stem) const {
                : fmt::format("{} until {}{}", s3::lock_mode_name(mode), format_time(*until), hold);
 }
 
-const ReceiptObject& BucketSource::object(const std::string& stem, const std::string& file) const {
-    return objects(stem).at(file);
+const ReceiptObject& BucketSource::object(const std::string& stem, FileName& file) const {
+    const auto& all = objects(stem);
+    return all.at(file(stem, format_among(all, stem).value_or(DumpFormat::gzip)));
 }
 
-std::string BucketSource::text(const std::string& stem, const std::string& file,
-                               std::size_t limit) const {
+std::string BucketSource::text(const std::string& stem, FileName& file, std::size_t limit) const {
     const ReceiptObject& o = object(stem, file);
     return client_.get_text(o.key, o.version_id, limit);
 }
@@ -271,7 +277,7 @@ std::vector<std::string> BucketSource::list() const {
 
 // Receipt and manifest must speak of the same bytes.
 std::string BucketSource::manifest_text(const std::string& stem) const {
-    std::string out = text(stem, manifest_file(stem), kMaxManifestSize);
+    std::string out = text(stem, manifest_file, kMaxManifestSize);
     const Receipt* attested = receipt(stem);
     if (attested != nullptr && manifest_from_json(out).sha256 != attested->sha256) {
         throw Error(ErrorCode::corrupt,
@@ -282,11 +288,11 @@ std::string BucketSource::manifest_text(const std::string& stem) const {
 }
 
 std::string BucketSource::digest_text(const std::string& stem) const {
-    return text(stem, digest_file(stem), kMaxDigestFile);
+    return text(stem, digest_file, kMaxDigestFile);
 }
 
 std::uint64_t BucketSource::artifact_size(const std::string& stem) const {
-    const ReceiptObject& o = object(stem, artifact_file(stem));
+    const ReceiptObject& o = object(stem, artifact_file);
     const auto info = client_.head(o.key, o.version_id);
     if (!info) {
         throw Error(ErrorCode::not_found,
@@ -297,7 +303,7 @@ std::uint64_t BucketSource::artifact_size(const std::string& stem) const {
 
 void BucketSource::read_artifact(
     const std::string& stem, const std::function<void(std::span<const std::byte>)>& sink) const {
-    const ReceiptObject& o = object(stem, artifact_file(stem));
+    const ReceiptObject& o = object(stem, artifact_file);
     client_.get(o.key, o.version_id, sink);
 }
 

@@ -81,14 +81,15 @@ class BucketSource final : public ArtifactSource {
         std::optional<Receipt> receipt;
         std::map<std::string, ReceiptObject> objects;
     };
+    using FileName = std::string(std::string_view stem, DumpFormat format);
     using Versions = std::multimap<std::string, s3::ListedVersion, std::less<>>;  // by key
 
     void read_receipt(const s3::ListedVersion& version, BucketEntry& entry);
     void judge(BucketEntry& entry, const Versions& versions);
     void judge_receipts(BucketEntry& entry, const Versions& versions);
     void judge_names(BucketEntry& entry, const Versions& versions);
-    const ReceiptObject& object(const std::string& stem, const std::string& file) const;
-    std::string text(const std::string& stem, const std::string& file, std::size_t limit) const;
+    const ReceiptObject& object(const std::string& stem, FileName& file) const;
+    std::string text(const std::string& stem, FileName& file, std::size_t limit) const;
 
     s3::Client& client_;
     const BucketChoice choice_;

@@ -67,15 +67,16 @@ DumpReading read_dump(const ArtifactSource& source, const Manifest& manifest, co
     state.phase = phase;
     state.database = manifest.database.name;
     state.bytes_total = manifest.sql_size;
-    const auto decompressor = make_gzip_decompressor([&](std::span<const std::byte> bytes) {
-        cancel.check();
-        scanner.feed(bytes);
-        state.bytes_in += bytes.size();
-        state.table = scanner.current_table();
-        if (sql) {
-            sql(bytes);
-        }
-    });
+    const auto decompressor =
+        make_decompressor(manifest.format(), [&](std::span<const std::byte> bytes) {
+            cancel.check();
+            scanner.feed(bytes);
+            state.bytes_in += bytes.size();
+            state.table = scanner.current_table();
+            if (sql) {
+                sql(bytes);
+            }
+        });
     Sha256 digest;
     source.read_artifact(manifest.artifact, [&](std::span<const std::byte> block) {
         cancel.check();

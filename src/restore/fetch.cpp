@@ -70,7 +70,7 @@ void receive(const ArtifactSource& source, const Manifest& manifest, const Layou
              const CancelToken& cancel, Progress& progress) {
     const std::string& stem = manifest.artifact;
     require_space(layout.active(), manifest.size);
-    Arriving file(layout.incoming() / (artifact_file(stem) + ".part"));
+    Arriving file(layout.incoming() / (artifact_file(stem, manifest.format()) + ".part"));
     Sha256 digest;
     ProgressState state;
     state.phase = "fetching";
@@ -91,7 +91,7 @@ void receive(const ArtifactSource& source, const Manifest& manifest, const Layou
                                 state.bytes_in, digest.hex(), manifest.size, manifest.sha256),
                     "Use another artifact, or another copy of this one.");
     }
-    file.place(layout.artifact(stem));
+    file.place(layout.artifact(stem, manifest.format()));
 }
 
 void place_text(const fs::path& path, const Layout& layout, const std::string& text) {
@@ -119,9 +119,10 @@ Fetched fetch_artifact(const ArtifactSource& source, const std::string& stem,
     make_directory(layout.root, kDirectoryMode);
     make_directory(layout.active(), kDirectoryMode);
     make_directory(layout.incoming(), kDirectoryMode);
-    Fetched out{stem, layout.artifact(stem).string(), false, manifest.size, manifest.sha256};
-    if (is_there(layout.artifact(stem))) {
-        if (digest_of(layout.artifact(stem), cancel) != manifest.sha256) {
+    const fs::path path = layout.artifact(stem, manifest.format());
+    Fetched out{stem, path.string(), false, manifest.size, manifest.sha256};
+    if (is_there(path)) {
+        if (digest_of(path, cancel) != manifest.sha256) {
             throw Error(ErrorCode::exists, fmt::format("\"{}\" exists already", out.path),
                         "It is not what is in the bucket.", "Fetch into another directory.");
         }
@@ -129,9 +130,9 @@ Fetched fetch_artifact(const ArtifactSource& source, const std::string& stem,
     } else {
         receive(source, manifest, layout, cancel, progress);
     }
-    place_text(layout.digest(stem), layout, digest_text);
+    place_text(layout.digest(stem, manifest.format()), layout, digest_text);
     sync_directory(layout.active());
-    place_text(layout.manifest(stem), layout, manifest_text);
+    place_text(layout.manifest(stem, manifest.format()), layout, manifest_text);
     sync_directory(layout.active());
     return out;
 }

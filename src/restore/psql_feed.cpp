@@ -21,7 +21,7 @@ Child start(const DumpProgram& psql, const ConnectionTarget& target, const std::
     if (single_transaction) {
         arguments.emplace_back("--single-transaction");
     }
-    SpawnOptions options = pg_dump_command(psql, target, arguments, database, 0);
+    SpawnOptions options = pg_dump_command(psql, target, arguments, database);
     options.pipe_stdin = true;
     options.pipe_stdout = true;
     options.pipe_stderr = true;

@@ -13,8 +13,8 @@ namespace {
 
 // What `sha256sum -c` needs, and that it says what the manifest says.
 void check_digest_file(const ArtifactSource& source, const Manifest& manifest) {
-    const std::string line =
-        fmt::format("{}  {}\n", manifest.sha256, artifact_file(manifest.artifact));
+    const std::string line = fmt::format("{}  {}\n", manifest.sha256,
+                                         artifact_file(manifest.artifact, manifest.format()));
     if (source.digest_text(manifest.artifact) != line) {
         throw Error(ErrorCode::corrupt, "the checksum file does not agree with the manifest");
     }

@@ -4,6 +4,15 @@
 
 namespace immbackup {
 
+namespace {
+
+bool is_there(const std::filesystem::path& path) {
+    struct stat status {};
+    return ::lstat(path.c_str(), &status) == 0;
+}
+
+}  // namespace
+
 std::vector<std::filesystem::path> Layout::artifact_folders() const {
     if (vault) {
         return {active(), plain().active()};
@@ -24,6 +33,20 @@ Layout find_layout(const std::filesystem::path& root) {
     uid_t active = 0;
     return {root,
             directory(root / "work", work) && directory(root / "active", active) && work != active};
+}
+
+DumpFormat Layout::format_of(std::string_view stem) const {
+    for (const DumpFormat format : kDumpFormats) {
+        if (is_there(manifest(stem, format))) {
+            return format;
+        }
+    }
+    for (const DumpFormat format : kDumpFormats) {
+        if (is_there(artifact(stem, format)) || is_there(digest(stem, format))) {
+            return format;
+        }
+    }
+    return DumpFormat::gzip;
 }
 
 }  // namespace immbackup

@@ -27,14 +27,28 @@ struct Layout {
     std::filesystem::path upload_lock_file() const { return work() / "immbackup-upload.lock"; }
     std::filesystem::path checkpoint() const { return (vault ? work() : logs()) / "catalog.idx"; }
 
+    // The three files of an artifact, by how it is compressed.
+    std::filesystem::path artifact(std::string_view stem, DumpFormat format) const {
+        return active() / artifact_file(stem, format);
+    }
+    std::filesystem::path digest(std::string_view stem, DumpFormat format) const {
+        return active() / digest_file(stem, format);
+    }
+    std::filesystem::path manifest(std::string_view stem, DumpFormat format) const {
+        return active() / manifest_file(stem, format);
+    }
+    // How the artifact of this stem in active/ is compressed, by the names there: its manifest's,
+    // which is written last and removed first, or else the other files'; gzip where there is none.
+    DumpFormat format_of(std::string_view stem) const;
+    // Where the artifact is, whatever it is compressed by.
     std::filesystem::path artifact(std::string_view stem) const {
-        return active() / artifact_file(stem);
+        return artifact(stem, format_of(stem));
     }
     std::filesystem::path digest(std::string_view stem) const {
-        return active() / digest_file(stem);
+        return digest(stem, format_of(stem));
     }
     std::filesystem::path manifest(std::string_view stem) const {
-        return active() / manifest_file(stem);
+        return manifest(stem, format_of(stem));
     }
 
     // Of a vault: the plain store that was here before it, whose artifacts are imported.

@@ -141,7 +141,8 @@ std::unique_ptr<StagedArtifact> LocalStore::stage(const Staging& staging) {
         throw Error(ErrorCode::internal,
                     fmt::format("\"{}\" is not the name of an artifact", stem));
     }
-    return std::make_unique<LocalStaged>(layout_.incoming() / (artifact_file(stem) + ".part"));
+    return std::make_unique<LocalStaged>(layout_.incoming() /
+                                         (artifact_file(stem, staging.format) + ".part"));
 }
 
 void LocalStore::seal_file(const fs::path& path, SealLevel level) const {
@@ -183,17 +184,23 @@ void LocalStore::publish(std::unique_ptr<StagedArtifact> staged, const Manifest&
     const auto level = seal_level_from_name(manifest.seal);
     if (local == nullptr || !level || *level == SealLevel::none ||
         local->sha256() != manifest.sha256 || local->size() != manifest.size ||
-        local->path().filename() != artifact_file(manifest.artifact) + ".part") {
+        local->path().filename() != artifact_file(manifest.artifact, manifest.format()) + ".part") {
         throw Error(ErrorCode::internal,
                     "a manifest does not describe the artifact it is published with");
     }
     const std::string& stem = manifest.artifact;
-    const std::array<fs::path, 3> files{layout_.artifact(stem), layout_.digest(stem),
-                                        layout_.manifest(stem)};
-    for (const auto& file : files) {
-        std::error_code ignored;
-        if (fs::exists(fs::symlink_status(file, ignored))) {
-            throw Error(ErrorCode::exists, fmt::format("\"{}\" exists already", file.string()));
+    const DumpFormat format = manifest.format();
+    const std::array<fs::path, 3> files{layout_.artifact(stem, format),
+                                        layout_.digest(stem, format),
+                                        layout_.manifest(stem, format)};
+    // Whatever it is compressed by: a stem names one artifact.
+    for (const DumpFormat any : kDumpFormats) {
+        for (const auto& file : artifact_files(stem, any)) {
+            std::error_code ignored;
+            if (fs::exists(fs::symlink_status(layout_.active() / file, ignored))) {
+                throw Error(ErrorCode::exists, fmt::format("\"{}\" exists already",
+                                                           (layout_.active() / file).string()));
+            }
         }
     }
     std::vector<fs::path> placed;
@@ -201,7 +208,7 @@ void LocalStore::publish(std::unique_ptr<StagedArtifact> staged, const Manifest&
         rename_no_replace(local->path(), files[0]);
         local->mark_published();
         placed.push_back(files[0]);
-        place(files[1], fmt::format("{}  {}\n", manifest.sha256, artifact_file(stem)));
+        place(files[1], fmt::format("{}  {}\n", manifest.sha256, artifact_file(stem, format)));
         placed.push_back(files[1]);
         // The manifest's presence says that the rest is there, after a power failure too: the other
         // two names are on the disk before it gets its own.
@@ -263,6 +270,7 @@ std::vector<std::string> LocalStore::list() const {
     }
     // By name of the stem, not of the file: "<run>.x" and "<run>" sort otherwise beside ".sql".
     std::sort(stems.begin(), stems.end());
+    stems.erase(std::unique(stems.begin(), stems.end()), stems.end());
     return stems;
 }
 

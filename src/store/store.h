@@ -42,6 +42,7 @@ class StagedArtifact {
 
 struct Staging {
     std::string stem;
+    DumpFormat format = DumpFormat::gzip;  // how what is written is compressed
     // For a store that seals with a date, known before the first byte: whose artifact it is, as it
     // stands in a stem (core/names.h), and how long it is to be kept, from its first byte on.
     std::string subject;

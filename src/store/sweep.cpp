@@ -94,8 +94,9 @@ void LocalStore::sweep_stem(const std::string& stem, bool known, SweepReport& re
         // remove.
         return;
     }
-    const std::vector<fs::path> files{layout_.digest(stem), layout_.artifact(stem),
-                                      layout_.manifest(stem)};
+    const DumpFormat format = layout_.format_of(stem);
+    const std::vector<fs::path> files{layout_.digest(stem, format), layout_.artifact(stem, format),
+                                      layout_.manifest(stem, format)};
     std::uint64_t size = 0;
     if (!problem_of(stem, CancelToken{})) {
         reseal(stem, seal_level_from_name(read_manifest(stem).seal).value_or(SealLevel::readonly));

@@ -11,7 +11,9 @@
 namespace immbackup {
 
 std::array<fs::path, 3> LocalStore::files_of(const std::string& stem) const {
-    return {layout_.manifest(stem), layout_.digest(stem), layout_.artifact(stem)};
+    const DumpFormat format = layout_.format_of(stem);
+    return {layout_.manifest(stem, format), layout_.digest(stem, format),
+            layout_.artifact(stem, format)};
 }
 
 std::string LocalStore::stamp(const std::string& stem) const {
@@ -35,7 +37,8 @@ std::optional<Error> LocalStore::problem_of(const std::string& stem,
                                             const CancelToken& cancel) const {
     try {
         const Manifest manifest = read_manifest(stem);
-        const std::string line = fmt::format("{}  {}\n", manifest.sha256, artifact_file(stem));
+        const std::string line =
+            fmt::format("{}  {}\n", manifest.sha256, artifact_file(stem, manifest.format()));
         if (read_file(layout_.digest(stem), 1024) != line) {
             return Error(ErrorCode::corrupt, "the checksum file does not agree with the manifest");
         }

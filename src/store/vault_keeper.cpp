@@ -193,7 +193,7 @@ SweepReport VaultStore::sweep(const std::vector<std::string>& known) {
         if (item.state == "sealed" && !recorded && !problem_of(item.stem, CancelToken{})) {
             report.completed.push_back(item.stem);
         } else if (item.state == "orphan" && !recorded) {
-            report.foreign.push_back("active/" + artifact_file(item.stem));
+            report.foreign.push_back("active/" + layout_.artifact(item.stem).filename().string());
         }
     }
     report.foreign.insert(report.foreign.end(), found.foreign.begin(), found.foreign.end());

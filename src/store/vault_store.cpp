@@ -75,7 +75,8 @@ void VaultStore::take_in(const std::string& stem, const Manifest& manifest, Time
     const auto keep = std::chrono::duration_cast<std::chrono::seconds>(until - now());
     VaultPut put(
         helper_,
-        {stem, manifest.globals ? std::string(kGlobalsStem) : subject_token(manifest.database.name),
+        {stem, manifest.format(),
+         manifest.globals ? std::string(kGlobalsStem) : subject_token(manifest.database.name),
          std::max(keep, std::chrono::seconds(0))},
         status().max_retention);
     plain_.read_artifact(stem, [&](std::span<const std::byte> block) {

@@ -175,8 +175,10 @@ TEST(Names, StemsAreReadBack) {
 // The longest name of a database, 63 bytes none of which is plain, is still a file name.
 TEST(Names, TheLongestFileNameFits) {
     const std::string stem = database_stem("20260118T120000Z", std::string(63, '/'), false);
-    EXPECT_LE(manifest_file(stem).size(), 255U);
-    EXPECT_TRUE(stem_of_file(manifest_file(stem)));
+    for (const DumpFormat format : kDumpFormats) {
+        EXPECT_LE(manifest_file(stem, format).size() + std::string_view(".part").size(), 255U);
+        EXPECT_TRUE(stem_of_file(manifest_file(stem, format)));
+    }
 }
 
 TEST(Names, OtherTextsAreNoStems) {
@@ -192,18 +194,24 @@ TEST(Names, OtherTextsAreNoStems) {
 TEST(Names, FilesOfAnArtifact) {
     for (const std::string stem : {"20260118T120000Z", "20260118T120000Z.shop",
                                    "20260118T120000Z.globals", "20260118T120000Z.a%2Esql%2Egz"}) {
-        EXPECT_EQ(artifact_file(stem), stem + ".sql.gz");
-        EXPECT_EQ(digest_file(stem), stem + ".sql.gz.sha256");
-        EXPECT_EQ(manifest_file(stem), stem + ".sql.gz.manifest.json");
-        for (const auto& file : {artifact_file(stem), digest_file(stem), manifest_file(stem)}) {
-            EXPECT_EQ(stem_of_file(file), stem) << file;
+        for (const auto& [format, suffix] :
+             {std::pair(DumpFormat::gzip, ".sql.gz"), {DumpFormat::zstd, ".sql.zst"}}) {
+            EXPECT_EQ(artifact_suffix(format), suffix);
+            EXPECT_EQ(artifact_file(stem, format), stem + suffix);
+            EXPECT_EQ(digest_file(stem, format), stem + suffix + ".sha256");
+            EXPECT_EQ(manifest_file(stem, format), stem + suffix + ".manifest.json");
+            for (const auto& file : artifact_files(stem, format)) {
+                EXPECT_EQ(stem_of_file(file), stem) << file;
+            }
         }
     }
     for (const char* file :
          {"", ".sql.gz", "20260118T120000Z", "20260118T120000Z.sql", "20260118T120000Z.gz",
           "20260118T120000Z.sha256", "20260118T120000Z.manifest.json", "shop.sql.gz",
           "20260118T120000Z.sql.gz.", "20260118T120000Z.sql.gz.sha256.manifest.json",
-          "20260118T120000Z.sql.gz.sql.gz", "20260118T120000Z..sql.gz", "./20260118T120000Z.sql.gz",
+          "20260118T120000Z.sql.gz.sql.gz", "20260118T120000Z.sql.zst.sql.gz",
+          "20260118T120000Z.sql.zstd", "20260118T120000Z.sql.zst.part", "20260118T120000Z.sql.xz",
+          "20260118T120000Z..sql.gz", "./20260118T120000Z.sql.gz",
           "20260118T120000Z.sql.gz.sha256~", ".20260118T120000Z.sql.gz"}) {
         EXPECT_FALSE(stem_of_file(file)) << file;
     }

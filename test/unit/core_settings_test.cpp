@@ -46,9 +46,30 @@ const std::vector<Values> kValues{
     {"require_seal", {"readonly", "immutable", "vault-dac", "VAULT"}, {"", "none", "wax"}},
     {"password_file", {"", "/run/secrets/db"}, {"secrets/db", "/a\nb"}},
     {"compression",
-     {"gzip", "gzip:1", "gzip:9", "gzip:level=3", "6"},
-     {"", "0", "10", "-1", "gzip:0", "gzip:10", "gzip:level=0",
-      "gzip:", "gzip:level=", "gzip:1,long", "GZIP:1", "lzma", "gzip:x", "none", "zstd:3"}},
+     {"gzip", "gzip:1", "gzip:9", "gzip:level=3", "6", "zstd", "zstd:1", "zstd:19", "zstd:level=3"},
+     {"",
+      "0",
+      "10",
+      "-1",
+      "gzip:0",
+      "gzip:10",
+      "gzip:level=0",
+      "gzip:",
+      "gzip:level=",
+      "gzip:1,long",
+      "GZIP:1",
+      "lzma",
+      "gzip:x",
+      "none",
+      "zstd:",
+      "zstd:0",
+      "zstd:20",
+      "zstd:-1",
+      "zstd:3,long",
+      "zstd:workers=2"}},
+    {"compression_threads", {"0", "1", "32"}, {"", "-1", "33", "x", "2s"}},
+    {"io_priority", {"normal", "low", "idle", "LOW"}, {"", "high", "realtime", "lo"}},
+    {"rate_limit", {"0", "50", "50MB", "1GB"}, {"-1", "x", "5s", "2TB"}},
     {"dump_globals", {"auto", "on", "off", "AUTO"}, {"", "maybe", "au", "on,off", "auto,on"}},
     {"pg_dump_options",
      {"", "--no-owner", "-n 'a b'", "--exclude-table-data=log"},
@@ -282,8 +303,22 @@ TEST(Settings, EveryValueArrivesInItsField) {
     EXPECT_EQ(defaults.retention_days, -1);
     EXPECT_FALSE(resolve_settings({{"dump_globals", "off"}}).globals_wanted());
     for (const auto& [text, level] : {std::pair{"gzip", 1}, {"gzip:4", 4}, {"7", 7}}) {
-        EXPECT_EQ(resolve_settings({{"compression", text}}).compression.level, level) << text;
+        EXPECT_EQ(resolve_settings({{"compression", text}}).compression,
+                  (Compression{DumpFormat::gzip, level}))
+            << text;
     }
+    for (const auto& [text, level] : {std::pair{"zstd", 3}, {"zstd:19", 19}, {"zstd:level=1", 1}}) {
+        const Compression found = resolve_settings({{"compression", text}}).compression;
+        EXPECT_EQ(found, (Compression{DumpFormat::zstd, level})) << text;
+        EXPECT_EQ(resolve_settings({{"compression", found.text()}}).compression, found);
+    }
+    EXPECT_EQ(defaults.io_priority, IoPriority::low);
+    EXPECT_EQ(defaults.rate_limit, 0u);
+    const Settings gentle = resolve_settings(
+        {{"io_priority", "IDLE"}, {"rate_limit", "20MB"}, {"compression_threads", "3"}});
+    EXPECT_EQ(gentle.io_priority, IoPriority::idle);
+    EXPECT_EQ(gentle.rate_limit, 20u * 1024 * 1024);
+    EXPECT_EQ(gentle.compression_threads, 3);
 }
 
 TEST(Settings, BooleansAsPostgreSqlTakesThem) {

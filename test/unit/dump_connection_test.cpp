@@ -223,14 +223,13 @@ TEST(Command, SecretsStayOutOfTheArguments) {
     DumpProgram program;
     program.path = "/bin/pg_dump";
     const ConnectionTarget target{"db", "", "me", "top-secret"};
-    const SpawnOptions options = pg_dump_command(program, target, {"--no-password"}, "a=b", 5);
+    const SpawnOptions options = pg_dump_command(program, target, {"--no-password"}, "a=b");
     EXPECT_EQ(options.program, "/bin/pg_dump");
     EXPECT_EQ(options.arguments,
               (std::vector<std::string>{"--no-password", "--dbname=dbname='a=b'"}));
     EXPECT_EQ(options.environment_set.at("PGPASSWORD"), "top-secret");
     EXPECT_EQ(options.environment_set.at("PGAPPNAME"), "immbackup pg_dump");
     EXPECT_EQ(options.environment_set.count("PGPORT"), 0u);
-    EXPECT_EQ(options.nice, 5);
     const auto unset = [&](const char* name) {
         return std::count(options.environment_unset.begin(), options.environment_unset.end(), name);
     };
@@ -239,9 +238,9 @@ TEST(Command, SecretsStayOutOfTheArguments) {
     EXPECT_EQ(unset("PGSSLMODE"), 0);
 
     program.path = "/bin/pg_dumpall";
-    EXPECT_EQ(pg_dump_command(program, target, {}, "it's", 0).arguments,
+    EXPECT_EQ(pg_dump_command(program, target, {}, "it's").arguments,
               (std::vector<std::string>{"--database=dbname='it\\'s'"}));
-    EXPECT_TRUE(pg_dump_command(program, target, {}, "", 0).arguments.empty());
+    EXPECT_TRUE(pg_dump_command(program, target, {}, "").arguments.empty());
 }
 
 TEST(PsqlRequired, NamesReleasesThatKnowRestrict) {

@@ -1,6 +1,9 @@
 // Child processes on real programs: descriptors, signals, groups, output, cancellation.
 #include "io/process.h"
 
+#include "io/cores.h"
+#include "io/rate_limit.h"
+
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/prctl.h>
@@ -248,13 +251,61 @@ TEST(Spawn, Groups) {
     EXPECT_EQ(group_of(false).first, ::getpgrp());
 }
 
-TEST(Spawn, Niceness) {
-    const int ours = ::getpriority(PRIO_PROCESS, 0);
-    SpawnOptions options = shell("exec sleep 1000");
-    options.nice = 5;
-    Child child = Child::spawn(options);
-    EXPECT_EQ(::getpriority(PRIO_PROCESS, static_cast<id_t>(child.pid())), std::min(ours + 5, 19));
-    EXPECT_EQ(::getpriority(PRIO_PROCESS, 0), ours);
+// What a thread is given, it hands on to what it starts: in a thread of its own, since it cannot be
+// taken back.
+TEST(Spawn, PrioritiesAreInherited) {
+    constexpr int kWhoProcess = 1;
+    constexpr int kClassShift = 13;
+    std::thread([] {
+        const int before = ::getpriority(PRIO_PROCESS, 0);
+        set_io_priority(IoPriority::normal);
+        EXPECT_EQ(::syscall(SYS_ioprio_get, kWhoProcess, 0) >> kClassShift, 0);
+        add_niceness(5);
+        set_io_priority(IoPriority::low);
+        Child child = Child::spawn(shell("exec sleep 1000"));
+        EXPECT_EQ(::getpriority(PRIO_PROCESS, static_cast<id_t>(child.pid())),
+                  std::min(before + 5, 19));
+        EXPECT_EQ(::syscall(SYS_ioprio_get, kWhoProcess, child.pid()), (2 << kClassShift) | 7);
+        set_io_priority(IoPriority::idle);
+        Child idle = Child::spawn(shell("exec sleep 1000"));
+        EXPECT_EQ(::syscall(SYS_ioprio_get, kWhoProcess, idle.pid()) >> kClassShift, 3);
+    }).join();
+}
+
+TEST(Cores, QuotaOfAControlGroup) {
+    EXPECT_EQ(cores_of_quota("200000 100000\n"), 2);
+    EXPECT_EQ(cores_of_quota("150000 100000\n"), 2);
+    EXPECT_EQ(cores_of_quota("50000 100000"), 1);
+    for (const char* none :
+         {"", "max 100000\n", "200000", "200000 ", "0 100000", "-1 100000", "x"}) {
+        EXPECT_EQ(cores_of_quota(none), 0) << none;
+    }
+    EXPECT_GE(usable_cores(), 1);
+    EXPECT_EQ(compression_threads(5), 5);
+    EXPECT_GE(compression_threads(0), 1);
+    EXPECT_LE(compression_threads(0), 8);
+}
+
+TEST(Rate, BytesPassAsTimeDoes) {
+    RateLimit none(0, 5);
+    EXPECT_EQ(none.allowed(5), SIZE_MAX);
+    RateLimit limit(1'000'000, 1000);
+    EXPECT_EQ(limit.allowed(1000), 0u);
+    EXPECT_GT(limit.wait_ms(1000), 0);
+    EXPECT_EQ(limit.allowed(1010), 10'000u);
+    EXPECT_EQ(limit.wait_ms(1010), 0);
+    limit.spend(4'000);
+    EXPECT_EQ(limit.allowed(1010), 6'000u);
+    EXPECT_EQ(limit.allowed(1011), 7'000u);
+    EXPECT_EQ(limit.allowed(9'999'999), 100'000u);  // a pause saves no more than that
+    limit.spend(100'000);
+    std::size_t passed = 0;
+    for (std::uint64_t ms = 9'999'999; ms < 10'009'999; ++ms) {
+        const std::size_t allowed = limit.allowed(ms);
+        limit.spend(allowed);
+        passed += allowed;
+    }
+    EXPECT_EQ(passed, 9'999'000u);
 }
 
 class Tree : public testing::Test {

@@ -183,7 +183,7 @@ inline Manifest manifest_of(const std::string& stem, const StagedArtifact& stage
 
 inline std::unique_ptr<StagedArtifact> stage_content(Store& store, const std::string& stem,
                                                      std::string_view content) {
-    auto staged = store.stage({stem, {}, {}});
+    auto staged = store.stage({stem, DumpFormat::gzip, {}, {}});
     staged->write(std::as_bytes(std::span(content.data(), content.size())));
     staged->prove(CancelToken());
     return staged;

@@ -181,10 +181,10 @@ TEST_F(LocalStoreTest, ChecksumFileIsWhatSha256sumReads) {
     SpawnOptions options;
     options.program = "/bin/sh";  // for the working directory
     options.arguments = {"-c", "cd \"$1\" && exec sha256sum --strict -c \"$2\"", "sh",
-                         layout().active(), digest_file(stem)};
+                         layout().active(), digest_file(stem, DumpFormat::gzip)};
     const Output output = run_program(options, CancelToken());
     EXPECT_TRUE(output.status.success()) << output.err;
-    EXPECT_EQ(output.out, artifact_file(stem) + ": OK\n");
+    EXPECT_EQ(output.out, artifact_file(stem, DumpFormat::gzip) + ": OK\n");
 }
 
 TEST_F(LocalStoreTest, NeverOverAName) {
