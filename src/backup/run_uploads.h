@@ -30,7 +30,7 @@ class RunUploads {
     bool wanted() const { return !settings_.s3.bucket.empty(); }
     // Looks at the bucket, in the background.
     void prepare();
-    // An artifact is about to be written.
+    // The first bytes of an artifact are written.
     void begin(const StagedArtifact& staged, const std::string& stem);
     void grown_to(std::uint64_t bytes);
     void sealed(const Manifest& manifest);
