@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.." || exit 1
 # Two lanes go side by side once all is built and installed: one compiles and computes (at a lower priority), the other
 # mostly waits for servers.
 COMPUTING=(unit sanitize fuzz)
-SERVING=(regress pgtap cli tap worker kill idle disk retention vault s3 upload realworld docs quickstart)
+SERVING=(regress pgtap cli tap worker kill idle disk retention vault s3 upload faults realworld docs quickstart)
 SUITES=(lint build "${COMPUTING[@]}" "${SERVING[@]}")
 PASSED=0 FAILED=0 SKIPPED=0
 LOGS=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-test.XXXXXX")
@@ -19,6 +19,8 @@ chmod 0755 "$LOGS"
 BUILD=$PWD/build
 BEGIN=$SECONDS
 export CTEST_PARALLEL_LEVEL=2
+# Where a newer radosgw is unpacked, once for all suites.
+export CEPH_NEWER=$LOGS/ceph
 if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
 
 # result NAME PASSED FAILED SECONDS
@@ -156,6 +158,7 @@ suite_s3() {
     tap_result s3 "$status" "$start"
 }
 suite_upload() { shell_tap upload test/shell/upload.sh; }
+suite_faults() { shell_tap faults test/shell/upload_faults.sh; }
 suite_docs() { shell_tap docs test/shell/docs.sh; }
 suite_quickstart() { check quickstart scripts/quickstart.sh; }
 

@@ -38,7 +38,7 @@ Chunk read_chunk(const Layout& layout, std::uint64_t after) {
     return chunk;
 }
 
-void store_chunk(Remote& remote, AuditLog& audit, const Chunk& chunk) {
+void store_chunk(Remote& remote, AuditLog& audit, const Chunk& chunk, Progress& progress) {
     s3::Client& client = remote.client();
     s3::ObjectSpec spec;
     const std::string stem =
@@ -46,7 +46,8 @@ void store_chunk(Remote& remote, AuditLog& audit, const Chunk& chunk) {
     const auto decision =
         s3::adopt_or_rename(client, stem, ".jsonl", chunk.lines.size(), sha256_hex(chunk.lines));
     spec.key = decision.key;
-    spec.lock = client.lock_terms(remote.settings().anchor_days);
+    const int days = remote.settings().anchor_days;
+    spec.lock = client.lock_terms(days < 0 ? remote.lock_days(audit.catalog()) : days);
     spec.content_type = "application/x-ndjson";
     spec.metadata = {{"head", chunk.head},
                      {"records", fmt::format("{}", chunk.last - chunk.first + 1)},
@@ -68,11 +69,17 @@ void store_chunk(Remote& remote, AuditLog& audit, const Chunk& chunk) {
                             {"version_id", proof.version_id},
                             {"state", s3::lock_state_name(proof.state)},
                             {"until", proof.until ? format_time(*proof.until) : ""}}));
+    if (proof.state != s3::LockState::locked) {
+        progress.alarm(event::kAlarmNotLocked,
+                       fmt::format("anchor \"{}\" of the audit log is in the bucket, but its lock "
+                                   "is {}: {}",
+                                   spec.key, s3::lock_state_name(proof.state), proof.reason));
+    }
 }
 
 }  // namespace
 
-void store_anchors(Remote& remote, AuditLog& audit) {
+void store_anchors(Remote& remote, AuditLog& audit, Progress& progress) {
     audit.refresh();
     const std::uint64_t head = audit.catalog().head_seq;
     while (audit.catalog().anchored_seq < head) {
@@ -80,7 +87,7 @@ void store_anchors(Remote& remote, AuditLog& audit) {
         if (chunk.last == 0) {
             return;
         }
-        store_chunk(remote, audit, chunk);
+        store_chunk(remote, audit, chunk, progress);
     }
 }
 

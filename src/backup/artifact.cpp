@@ -53,12 +53,18 @@ void describe_dump(Manifest& manifest, const DumpJob& job, const DumpOutcome& ou
     manifest.warnings = outcome.warnings;
 }
 
-// Writes to the staged file, and ends the dump where it would take the space that must stay free:
-// the estimate may have been wrong, and others write too.
-ByteSink spending_sink(StagedArtifact& staged, const Settings& settings, RunUploads& uploads) {
-    return [&staged, &settings, &uploads,
+// Writes to the staged file, which an upload follows from its first byte on, and ends the dump
+// where it would take the space that must stay free: the estimate may have been wrong, and others
+// write too.
+ByteSink spending_sink(StagedArtifact& staged, const std::string& stem, const Settings& settings,
+                       RunUploads& uploads) {
+    return [&staged, &stem, &settings, &uploads,
             checked = std::uint64_t{0}](std::span<const std::byte> bytes) mutable {
+        const bool first = staged.size() == 0;
         staged.write(bytes);
+        if (first) {
+            uploads.begin(staged, stem);
+        }
         uploads.grown_to(staged.size());
         if (staged.size() - checked < kSpaceCheck) {
             return;
@@ -154,11 +160,10 @@ Manifest make_artifact(const ArtifactContext& context, const DumpItem& item,
                 directory);
 
     auto staged = context.store.stage(staging_of(context, item, manifest.artifact));
-    context.uploads.begin(*staged, manifest.artifact, context.settings.compression.format);
     progress.bytes_total = estimate.sql_bytes;
     enter(context, progress, "dumping");
     DumpJob job = dump_job(context, item, manifest.pg_dump_arguments);
-    job.sink = spending_sink(*staged, context.settings, context.uploads);
+    job.sink = spending_sink(*staged, manifest.artifact, context.settings, context.uploads);
     job.progress = progress;
     const DumpOutcome outcome = run_dump(job, context.cancel, context.progress);
 

@@ -8,6 +8,7 @@
 #include "core/events.h"
 #include "io/clock.h"
 #include "s3/lock_proof.h"
+#include "s3/uploader.h"
 
 namespace immbackup {
 
@@ -131,14 +132,18 @@ void Remote::confirm_clock(AuditLog& audit) {
     }
 }
 
+std::chrono::milliseconds Remote::abort_time() const {
+    constexpr std::chrono::milliseconds kAtShutdown{1500};
+    if (abort_failed_.load()) {
+        return std::chrono::milliseconds(0);
+    }
+    return client_.cancel().cancelled() ? kAtShutdown : s3::Uploader::kAbortTime;
+}
+
 // Every version counts: one that names another instance shows that somebody else writes here, or
 // that somebody wants us to believe so.
-void Remote::check_marker(AuditLog& audit) {
+bool Remote::is_marked(const std::string& instance) {
     const std::string key = client_.key_of(kMarker);
-    const auto [instance, days] = [&] {
-        const auto still = audit.hold_still();
-        return std::pair(audit.catalog().instance, lock_days(audit.catalog()));
-    }();
     bool marked = false;
     for (const auto& version : client_.list_versions(key, 1000)) {
         if (version.key != key || version.delete_marker) {
@@ -157,20 +162,55 @@ void Remote::check_marker(AuditLog& audit) {
         }
         marked = true;
     }
-    if (marked) {
-        return;
-    }
+    return marked;
+}
+
+void Remote::mark(AuditLog& audit, const std::string& instance, int days) {
     s3::ObjectSpec spec;
-    spec.key = key;
+    spec.key = client_.key_of(kMarker);
     spec.lock = client_.lock_terms(days);
     spec.content_type = "application/json";
     spec.only_if_absent = true;
-    const s3::Written written =
-        client_.put(spec, s3::text_body(body_text({{"instance", instance}}) + "\n"));
-    audit.append(event::kPrefixMarked, body_text({{"bucket", settings_.bucket},
-                                                  {"prefix", settings_.prefix},
-                                                  {"key", key},
-                                                  {"version_id", written.version_id}}));
+    const s3::Body body = s3::text_body(body_text({{"instance", instance}}) + "\n");
+    s3::Written written;
+    try {
+        written = client_.put(spec, body);
+    } catch (const Error& error) {
+        // Another instance was quicker, or a delete marker was: the list tells.
+        if (error.code() == ErrorCode::exists) {
+            return;
+        }
+        throw;
+    }
+    const s3::LockProof proof =
+        s3::prove_lock(client_, spec.key, written.version_id,
+                       {body.size, s3::base64(body.digests.sha256), {}}, spec.lock);
+    audit.append(event::kPrefixMarked,
+                 body_text({{"bucket", settings_.bucket},
+                            {"prefix", settings_.prefix},
+                            {"key", spec.key},
+                            {"version_id", written.version_id},
+                            {"state", s3::lock_state_name(proof.state)},
+                            {"until", proof.until ? format_time(*proof.until) : ""}}));
+}
+
+void Remote::check_marker(AuditLog& audit) {
+    const auto [instance, days] = [&] {
+        const auto still = audit.hold_still();
+        return std::pair(audit.catalog().instance, lock_days(audit.catalog()));
+    }();
+    if (is_marked(instance)) {
+        return;
+    }
+    mark(audit, instance, days);
+    // Two instances may have looked at the same time, and a store that does not know If-None-Match
+    // takes both markers: then neither has the prefix.
+    if (!is_marked(instance)) {
+        throw Error(ErrorCode::failed,
+                    fmt::format("the prefix \"{}\" of bucket \"{}\" could not be marked",
+                                settings_.prefix, settings_.bucket),
+                    "The marker that was written is not in the bucket's list.");
+    }
 }
 
 }  // namespace immbackup

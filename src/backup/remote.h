@@ -2,6 +2,8 @@
 // that says whose prefix it is.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <memory>
 
 #include "core/settings.h"
@@ -37,14 +39,21 @@ class Remote {
     void prepare(AuditLog& audit);
     // Days that count: a longer setting only once it is acknowledged.
     int lock_days(const Catalog& catalog) const;
+    // How long the store may take to abort an upload. A shutdown waits a moment for all of them
+    // together, and nobody waits a second time for a store that does not answer: 0.
+    std::chrono::milliseconds abort_time() const;
+    void abort_failed() { abort_failed_.store(true); }
 
   private:
     Remote(const Settings& settings, bool clock_acknowledged, const CancelToken& cancel);
     void confirm_clock(AuditLog& audit);
     void check_marker(AuditLog& audit);
+    bool is_marked(const std::string& instance);
+    void mark(AuditLog& audit, const std::string& instance, int days);
 
     S3Settings settings_;
     s3::Client client_;
+    std::atomic<bool> abort_failed_{false};
 };
 
 }  // namespace immbackup

@@ -19,6 +19,12 @@ Error took_too_long(int seconds) {
             "They are pending, and are tried again."};
 }
 
+// The run has ended by then, and the next may be due.
+constexpr int kAnchorSeconds = 60;
+Error anchor_took_too_long() {
+    return {ErrorCode::timeout, fmt::format("it took longer than {} s", kAnchorSeconds)};
+}
+
 }  // namespace
 
 RunUploads::RunUploads(const Settings& settings, Store& store, AuditLog& audit,
@@ -33,6 +39,12 @@ RunUploads::~RunUploads() {
     if (preparation_.joinable()) {
         stop_.cancel(Error(ErrorCode::cancelled, "the run has ended"));
         preparation_.join();
+    }
+    // Stopped all together before the first of them is aborted, which may take its time.
+    for (const auto& task : tasks_) {
+        if (task.upload) {
+            task.upload->give_up();
+        }
     }
 }
 
@@ -50,6 +62,8 @@ void RunUploads::prepare() {
             abort_forgotten(*remote_, audit_);
             terms_ = upload_terms(*remote_, audit_);
             prepared_.store(true, std::memory_order_release);
+            const std::lock_guard lock(mutex_);
+            follow();  // what is being written already
         } catch (const Error& error) {
             problem_ = error;
         } catch (const std::exception& error) {
@@ -58,29 +72,64 @@ void RunUploads::prepare() {
     });
 }
 
-void RunUploads::begin(const StagedArtifact& staged, const std::string& stem, DumpFormat format) {
-    if (prepared_.load(std::memory_order_acquire) && tasks_.size() < kMaxAhead) {
-        current_ = std::make_unique<ArtifactUpload>(*remote_, audit_, stem, format, terms_,
-                                                    [&staged] { return staged.reader(); });
+void RunUploads::begin(const StagedArtifact& staged, const std::string& stem) {
+    if (!wanted()) {
+        return;
     }
+    const std::lock_guard lock(mutex_);
+    stem_ = stem;
+    bytes_ = 0;
+    try {
+        file_ = staged.reader();
+    } catch (const Error&) {
+        return;  // it is uploaded when it is published
+    }
+    follow();
+}
+
+// As soon as the bucket was looked at.
+void RunUploads::follow() {
+    if (!file_ || !prepared_.load(std::memory_order_acquire) ||
+        tasks_.size() + abandoned_.size() >= kMaxAhead) {
+        return;
+    }
+    try {
+        current_ = std::make_unique<ArtifactUpload>(
+            *remote_, audit_, stem_, settings_.compression.format, terms_, std::move(file_));
+        current_->growth().grown_to(bytes_);
+    } catch (const std::exception&) {
+        current_.reset();  // no thread to be had: it is uploaded when it is published
+    }
+    file_.reset();
 }
 
 void RunUploads::grown_to(std::uint64_t bytes) {
+    if (!wanted()) {
+        return;
+    }
+    const std::lock_guard lock(mutex_);
+    bytes_ = bytes;
     if (current_) {
         current_->growth().grown_to(bytes);
     }
 }
 
 void RunUploads::sealed(const Manifest& manifest) {
-    if (wanted()) {
-        tasks_.push_back({manifest, std::move(current_)});
+    if (!wanted()) {
+        return;
     }
+    const std::lock_guard lock(mutex_);
+    file_.reset();
+    tasks_.push_back({manifest, std::move(current_)});
 }
 
 void RunUploads::failed() {
+    const std::lock_guard lock(mutex_);
+    file_.reset();
     if (current_) {
-        current_->growth().failed();
-        current_.reset();
+        current_->give_up();
+        // Told to the store when no dump waits for it.
+        abandoned_.push_back(std::move(current_));
     }
 }
 
@@ -106,6 +155,7 @@ std::optional<Error> RunUploads::finish() {
     for (; !tasks_.empty(); tasks_.pop_front()) {
         finish_one(tasks_.front());
     }
+    abandoned_.clear();
     if (first_error_) {
         return Error(first_error_->code(), "upload failed: " + first_error_->message(),
                      first_error_->detail(), first_error_->hint());
@@ -132,9 +182,10 @@ void RunUploads::finish_one(Task& task) {
         state.database = task.manifest.database.name;
         progress_.update(state);
         if (!task.upload) {
+            // The dumps may have taken hours: the lock is counted from now.
             task.upload = std::make_unique<ArtifactUpload>(
-                *remote_, audit_, stem, task.manifest.format(), terms_,
-                [this, stem] { return store_.open_artifact(stem); });
+                *remote_, audit_, stem, task.manifest.format(), upload_terms(*remote_, audit_),
+                store_.open_artifact(stem));
         }
         const UploadResult result = task.upload->finish(store_, task.manifest);
         tell_upload(result, progress_);
@@ -153,8 +204,9 @@ void RunUploads::anchor() {
     if (!prepared_.load(std::memory_order_acquire) || stop_.cancelled()) {
         return;
     }
+    const TimeLimit limit(kAnchorSeconds, stop_, anchor_took_too_long());
     try {
-        store_anchors(*remote_, audit_);
+        store_anchors(*remote_, audit_, progress_);
     } catch (const Error& error) {
         progress_.alarm(event::kAlarmUploadFailed,
                         "the audit log could not be anchored: " + error.message());

@@ -1,10 +1,11 @@
 // The uploads of a run, beside its dumps: nothing here ever delays a dump or fails it. The bucket
-// is looked at in the background; while a dump is written its upload follows; what could not begin
-// in time is uploaded from the published file when all dumps are done.
+// is looked at in the background; from then on an upload follows the dump that is written; what
+// could not begin in time is uploaded from the published file when all dumps are done.
 #pragma once
 
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -29,8 +30,8 @@ class RunUploads {
     bool wanted() const { return !settings_.s3.bucket.empty(); }
     // Looks at the bucket, in the background.
     void prepare();
-    // An artifact is about to be written.
-    void begin(const StagedArtifact& staged, const std::string& stem, DumpFormat format);
+    // The first bytes of an artifact are written.
+    void begin(const StagedArtifact& staged, const std::string& stem);
     void grown_to(std::uint64_t bytes);
     void sealed(const Manifest& manifest);
     void failed();  // the one that was begun comes to nothing
@@ -45,6 +46,7 @@ class RunUploads {
         Manifest manifest;
         std::unique_ptr<ArtifactUpload> upload;  // null: not begun yet
     };
+    void follow();
     void finish_one(Task& task);
     void note(const std::string& stem, const Error& error);
 
@@ -60,7 +62,12 @@ class RunUploads {
     std::atomic<bool> prepared_{false};
     std::optional<Error> problem_;  // of the preparation; read after it was joined
     s3::LockTerms terms_;
+    std::mutex mutex_;  // guards what follows while the bucket is looked at
+    Fd file_;           // what is being written, and not followed yet
+    std::string stem_;
+    std::uint64_t bytes_ = 0;  // of it, so far
     std::unique_ptr<ArtifactUpload> current_;
+    std::vector<std::unique_ptr<ArtifactUpload>> abandoned_;  // still to be aborted
     std::deque<Task> tasks_;
     std::optional<Error> first_error_;
     std::vector<std::string> not_locked_;

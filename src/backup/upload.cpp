@@ -1,6 +1,9 @@
 #include "backup/upload.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+
+#include <cerrno>
 
 #include "backup/bodies.h"
 #include "core/events.h"
@@ -20,6 +23,14 @@ s3::ObjectSpec spec_of(const std::string& key, const s3::LockTerms& terms, const
     return spec;
 }
 
+Fd duplicate(const Fd& fd) {
+    Fd copy(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+    if (!copy) {
+        throw system_error(errno, "duplicate a file descriptor");
+    }
+    return copy;
+}
+
 std::string time_or_empty(std::optional<Time> time) {
     return time ? format_time(*time) : std::string();
 }
@@ -35,14 +46,14 @@ s3::LockTerms upload_terms(Remote& remote, const AuditLog& audit) {
 }
 
 ArtifactUpload::ArtifactUpload(Remote& remote, AuditLog& audit, std::string stem, DumpFormat format,
-                               const s3::LockTerms& terms, std::function<Fd()> open)
+                               const s3::LockTerms& terms, Fd file)
     : remote_(remote),
       audit_(audit),
       stem_(std::move(stem)),
       format_(format),
       dump_suffix_(artifact_suffix(format)),
       key_stem_(remote.client().key_of(stem_)),
-      open_(std::move(open)),
+      file_(std::move(file)),
       terms_(terms) {
     start(key_stem_ + dump_suffix_);
 }
@@ -53,7 +64,7 @@ ArtifactUpload::~ArtifactUpload() {
 
 void ArtifactUpload::start(const std::string& key) {
     s3::Uploader::Callbacks callbacks;
-    callbacks.open = open_;
+    callbacks.open = [this] { return duplicate(file_); };
     callbacks.began = [this, key](const std::string& upload_id) {
         audit_.append(event::kUploadBegun,
                       body_text({{"artifact", stem_}, {"key", key}, {"upload_id", upload_id}}));
@@ -65,20 +76,35 @@ void ArtifactUpload::start(const std::string& key) {
         std::move(callbacks));
 }
 
+void ArtifactUpload::give_up() {
+    growth_.failed();
+    if (uploader_) {
+        uploader_->stop();
+    }
+}
+
 void ArtifactUpload::abandon() noexcept {
     if (!uploader_) {
         return;
     }
+    const auto within = remote_.abort_time();
     try {
-        const std::string upload_id = uploader_->upload_id();
-        uploader_->abort();
-        if (!upload_id.empty()) {
-            audit_.append(event::kUploadAborted, body_text({{"artifact", stem_},
-                                                            {"key", key_stem_ + dump_suffix_},
-                                                            {"upload_id", upload_id}}));
+        if (within.count() == 0) {
+            uploader_->leave();
+        } else {
+            uploader_->abort(within);
+            // Known only now that its threads have ended.
+            const std::string upload_id = uploader_->upload_id();
+            if (!upload_id.empty()) {
+                audit_.append(event::kUploadAborted, body_text({{"artifact", stem_},
+                                                                {"key", key_stem_ + dump_suffix_},
+                                                                {"upload_id", upload_id}}));
+            }
         }
     } catch (const std::exception&) {
         // Its id is in the log: the next job aborts it.
+        remote_.abort_failed();
+        uploader_->leave();
     }
     uploader_.reset();
 }
@@ -92,9 +118,32 @@ UploadResult ArtifactUpload::finish(const Store& store, const Manifest& manifest
                 store.digest_text(stem));
     upload_text(dump_suffix_ + std::string(kManifestSuffix), manifest_file(stem, format_),
                 store.manifest_text(stem));
-    upload_text(std::string(kReceiptSuffix), stem + std::string(kReceiptSuffix),
-                receipt(manifest, dump_));
+    upload_receipt(manifest);
     return conclude();
+}
+
+// One that says the same is there already where its answer was lost, or the job was killed before
+// its record; only the time in it differs. A second one would be locked as long, and say no more.
+void ArtifactUpload::upload_receipt(const Manifest& manifest) {
+    s3::Client& client = remote_.client();
+    const std::string file = stem_ + std::string(kReceiptSuffix);
+    const std::string key = key_stem_ + std::string(kReceiptSuffix);
+    std::string text = receipt(manifest, dump_);
+    if (const auto info = client.head(key); info && info->size <= kMaxReceiptSize) {
+        try {
+            const std::string there = client.get_text(key, info->version_id, kMaxReceiptSize);
+            if (same_artifact(receipt_from_json(there, key), receipt_from_json(text, key))) {
+                text = there;
+            }
+        } catch (const Error& error) {
+            // Another's, or none at all: left alone, as any other object.
+            if (error.code() != ErrorCode::corrupt && error.code() != ErrorCode::version &&
+                error.code() != ErrorCode::not_found) {
+                throw;
+            }
+        }
+    }
+    upload_text(std::string(kReceiptSuffix), file, std::move(text));
 }
 
 // A key that exists is read back: adopted where it is ours, otherwise left alone.
@@ -125,10 +174,7 @@ void ArtifactUpload::upload_dump(const Manifest& manifest) {
         dump_.expected.size = manifest.size;
     } else {
         // What follows the dump goes beside it.
-        finding_ = fmt::format(
-            "\"{}\" holds something else ({}): it was left alone, and the upload "
-            "went to \"{}\"",
-            key_stem_ + dump_suffix_, decision.reason, decision.key);
+        found_other(key_stem_ + dump_suffix_, decision);
         key_stem_ = decision.key.substr(0, decision.key.size() - dump_suffix_.size());
         start(decision.key);
         dump_ = uploader_->complete();
@@ -136,6 +182,12 @@ void ArtifactUpload::upload_dump(const Manifest& manifest) {
     }
     prove(artifact_file(stem_, format_), dump_.key, dump_.version_id, dump_.expected,
           dump_.upload_id);
+}
+
+void ArtifactUpload::found_other(const std::string& key, const s3::KeyDecision& decision) {
+    finding_ += fmt::format(
+        "{}\"{}\" holds something else ({}): it was left alone, and the upload went to \"{}\"",
+        finding_.empty() ? "" : "; ", key, decision.reason, decision.key);
 }
 
 void ArtifactUpload::upload_text(const std::string& suffix, const std::string& file,
@@ -148,6 +200,9 @@ void ArtifactUpload::upload_text(const std::string& suffix, const std::string& f
     if (decision.action == s3::KeyDecision::Action::adopt) {
         prove(file, decision.key, decision.version_id, expected, {});
         return;
+    }
+    if (decision.action == s3::KeyDecision::Action::rename) {
+        found_other(key_stem_ + suffix, decision);
     }
     const s3::Body body = s3::text_body(std::move(content));
     expected.sha256 = s3::base64(body.digests.sha256);
@@ -228,7 +283,9 @@ UploadResult ArtifactUpload::conclude() {
         if (object.proof.until) {
             until = std::min(*object.proof.until, until.value_or(*object.proof.until));
         }
-        objects[object.file] = {{"key", object.key}, {"version_id", object.proof.version_id}};
+        objects[object.file] = {{"bucket", remote_.settings().bucket},
+                                {"key", object.key},
+                                {"version_id", object.proof.version_id}};
     }
     result.locked_until = result.state == s3::LockState::locked ? time_or_empty(until) : "";
     Body body{{"artifact", stem_},
@@ -240,7 +297,35 @@ UploadResult ArtifactUpload::conclude() {
         body["reason"] = bounded_text(result.reason, 2000);
     }
     audit_.append(event::kArtifactUploaded, body_text(body));
+    follow_hold(result);
     return result;
+}
+
+// A hold that was put on it before it was in the bucket. One that comes now finds the record of its
+// objects, and goes along by itself (backup/uploads.h).
+void ArtifactUpload::follow_hold(UploadResult& result) {
+    const bool held = [&] {
+        const auto still = audit_.hold_still();
+        const auto found = audit_.catalog().artifacts.find(stem_);
+        return found != audit_.catalog().artifacts.end() && !found->second.hold.empty() &&
+               !found->second.legal_hold;
+    }();
+    if (!held) {
+        return;
+    }
+    try {
+        for (const auto& object : objects_) {
+            s3::change_legal_hold(remote_.client(), object.key, object.proof.version_id, true);
+        }
+    } catch (const Error& error) {
+        if (error.code() == ErrorCode::cancelled) {
+            throw;
+        }
+        result.finding += fmt::format("{}artifact {} is under a hold, but not in the bucket: {}",
+                                      result.finding.empty() ? "" : "; ", stem_, error.message());
+        return;
+    }
+    audit_.append(event::kLegalHoldChanged, body_text({{"artifact", stem_}, {"on", true}}));
 }
 
 bool is_permanent(const Error& error) {

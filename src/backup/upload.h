@@ -26,10 +26,9 @@ struct UploadResult {
 
 class ArtifactUpload {
   public:
-    // Of an artifact that is being written: begins as soon as there is something to read. `open`
-    // gives a descriptor of the file.
+    // Of an artifact, which may still be written: begins as soon as there is something to read.
     ArtifactUpload(Remote& remote, AuditLog& audit, std::string stem, DumpFormat format,
-                   const s3::LockTerms& terms, std::function<Fd()> open);
+                   const s3::LockTerms& terms, Fd file);
     // Abandons what was not finished.
     ~ArtifactUpload();
     ArtifactUpload(const ArtifactUpload&) = delete;
@@ -40,6 +39,8 @@ class ArtifactUpload {
     // The artifact is published and recorded. Throws what ends the upload; the records up to there
     // are written.
     UploadResult finish(const Store& store, const Manifest& manifest);
+    // The file is no good. Sends nothing more; does not wait.
+    void give_up();
     // Nothing of it is to come into the bucket. Never throws: what could not be aborted is found
     // by abort_forgotten().
     void abandon() noexcept;
@@ -54,10 +55,13 @@ class ArtifactUpload {
     void start(const std::string& key);
     void upload_dump(const Manifest& manifest);
     void upload_text(const std::string& suffix, const std::string& file, std::string content);
+    void upload_receipt(const Manifest& manifest);
+    void found_other(const std::string& key, const s3::KeyDecision& decision);
     void prove(const std::string& file, const std::string& key, const std::string& version,
                const s3::ExpectedObject& expected, const std::string& upload_id);
     std::string receipt(const Manifest& manifest, const s3::Uploaded& dump) const;
     UploadResult conclude();
+    void follow_hold(UploadResult& result);
 
     Remote& remote_;
     AuditLog& audit_;
@@ -66,7 +70,7 @@ class ArtifactUpload {
     const std::string dump_suffix_;
     std::string key_stem_;  // keys begin with it; has a nonce where the key was another's
     std::string finding_;
-    const std::function<Fd()> open_;
+    const Fd file_;  // it may be renamed meanwhile
     s3::Growth growth_;
     s3::LockTerms terms_;
     s3::Uploaded dump_;

@@ -16,13 +16,14 @@
 
 namespace immbackup {
 
-// Multipart uploads that the log knows as begun and that no living job works on: aborted. The
-// caller holds the directory lock, or knows that no other job uploads.
+// Multipart uploads that no living job works on, aborted: those that the log knows as begun, and
+// those of this instance's runs that the bucket lists (a job may be killed between the store's
+// answer and the record). Never another's. The caller holds the upload lock.
 void abort_forgotten(Remote& remote, AuditLog& audit);
 
 // The records since the last anchor, stored as locked objects
-// "<prefix>/audit/<first>-<last>.jsonl".
-void store_anchors(Remote& remote, AuditLog& audit);
+// "<prefix>/audit/<first>-<last>.jsonl". One that is not proven locked is told as an alarm.
+void store_anchors(Remote& remote, AuditLog& audit, Progress& progress);
 
 // When a pending upload is tried next: with each failure later, at most an hour.
 Time next_try(const ArtifactEntry& entry);
@@ -31,7 +32,10 @@ struct PendingUploads {
     std::optional<Time>
         next;  // when there is something to do in the bucket, the daily anchor included
 };
-PendingUploads pending_uploads(const Catalog& catalog, const Settings& settings, Time now);
+// `stopped`: a pass has just been stopped by something that concerns all of them; then there is a
+// pause before the next, as long as that of the artifact that was tried most often.
+PendingUploads pending_uploads(const Catalog& catalog, const Settings& settings, Time now,
+                               bool stopped = false);
 
 struct UploadReport {
     std::vector<UploadResult> uploaded;
@@ -43,8 +47,9 @@ struct UploadReport {
     std::uint64_t extended = 0;
 };
 // Uploads what is pending (with `all` also what was parked as failed, and without waiting for its
-// time), extends locks, anchors. One failure does not keep the others from being tried, but for
-// those that concern all of them.
+// time), extends locks, anchors. The failure of one does not keep the others from being tried; what
+// concerns all of them (no bucket, no credentials, no answer) is recorded for the first of them,
+// and thrown.
 UploadReport upload_pending(const Settings& settings, Store& store, AuditLog& audit, bool all,
                             const CancelToken& cancel, Progress& progress);
 

@@ -181,11 +181,12 @@ void report_schedule(const AuditLog& audit, EventWriter& events) {
 }
 
 // What waits for the bucket, for the scheduler.
-void report_uploads(const AuditLog& audit, const Settings& settings, EventWriter& events) {
+void report_uploads(const AuditLog& audit, const Settings& settings, EventWriter& events,
+                    bool stopped = false) {
     if (settings.s3.bucket.empty()) {
         return;
     }
-    const PendingUploads pending = pending_uploads(audit.catalog(), settings, now());
+    const PendingUploads pending = pending_uploads(audit.catalog(), settings, now(), stopped);
     JobEvent event;
     event.kind = JobEventKind::uploads;
     event.pending = static_cast<std::uint32_t>(std::min<std::uint64_t>(pending.count, UINT32_MAX));
@@ -286,6 +287,7 @@ void do_upload(const JobRequest& request, const Settings& settings, Store& store
                const CancelToken& cancel, EventWriter& events) {
     AuditLog audit = store.open_audit("job");
     std::optional<Error> problem;
+    bool stopped = false;
     try {
         const UploadReport report =
             upload_pending(settings, store, audit, request.act == "all", cancel, events);
@@ -294,8 +296,9 @@ void do_upload(const JobRequest& request, const Settings& settings, Store& store
         }
     } catch (const Error& error) {
         problem = error;
+        stopped = true;
     }
-    report_uploads(audit, settings, events);
+    report_uploads(audit, settings, events, stopped);
     if (problem) {
         throw Error(*problem);
     }

@@ -34,13 +34,13 @@
 //   part upload_aborted     artifact, key, upload_id object_uploaded    artifact, file, key,
 //   version_id, [upload_id], size, state ("locked" |
 //                      "unproven" | "unlocked"), mode, until, content, how, [reason]
-//   artifact_uploaded  artifact, state, mode, locked_until, objects {file: {"key", "version_id"}},
-//                      [reason]: all of it is in the bucket, and what the store says of its lock
+//   artifact_uploaded  artifact, state, mode, locked_until, objects {file: {"bucket", "key",
+//                      "version_id"}}, [reason]: all is in the bucket, and how the store holds it
 //   upload_failed      artifact, state ("pending" | "failed"), error
 //   lock_extended      artifact, mode, locked_until
 //   legal_hold_changed artifact, on
 //   objects_deleted    artifact, objects: after lock and retention were over
-//   prefix_marked      bucket, prefix, key, version_id: it belongs to this instance
+//   prefix_marked      bucket, prefix, key, version_id, state, until: it is this instance's
 //   anchor_stored      first, last, head, key, version_id, state, until
 //   s3_checked         rows [{"check","verdict","detail","finding"}]
 //   artifact_held, artifact_released    artifact, actor, reason

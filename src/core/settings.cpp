@@ -375,9 +375,6 @@ S3Settings resolve_s3(const Values& values) {
     out.object_lock_mode = upper(values.text("s3_object_lock_mode"));
     out.object_lock_days = values.number("s3_object_lock_days");
     out.anchor_days = values.number("s3_anchor_days");
-    if (out.anchor_days < 0) {
-        out.anchor_days = out.object_lock_days;
-    }
     out.region = values.text("s3_region");
     out.endpoint_url = values.text("s3_endpoint_url");
     out.addressing = lower(values.text("s3_addressing"));

@@ -14,13 +14,16 @@ namespace immbackup {
 class TimeLimit {
   public:
     // 0 seconds: no limit.
-    TimeLimit(int seconds, CancelToken& cancel, Error reason) {
-        if (seconds == 0) {
+    TimeLimit(int seconds, CancelToken& cancel, Error reason)
+        : TimeLimit(std::chrono::seconds(seconds), cancel, std::move(reason)) {}
+    // 0: no limit.
+    TimeLimit(std::chrono::milliseconds time, CancelToken& cancel, Error reason) {
+        if (time.count() == 0) {
             return;
         }
-        thread_ = std::thread([this, seconds, &cancel, reason = std::move(reason)] {
+        thread_ = std::thread([this, time, &cancel, reason = std::move(reason)] {
             std::unique_lock lock(mutex_);
-            if (!changed_.wait_for(lock, std::chrono::seconds(seconds), [this] { return over_; })) {
+            if (!changed_.wait_for(lock, time, [this] { return over_; })) {
                 cancel.cancel(reason);
             }
         });

@@ -165,7 +165,11 @@ LockTerms Client::lock_terms(int days) {
     if (options_.lock_mode == LockMode::none) {
         return {};
     }
-    try_head_bucket();
+    const Operation operation{"HEAD", {}, {}};
+    const Answer answer = perform(operation);
+    if (!answer.http.complete) {
+        throw failure(operation, answer);
+    }
     const Time ours = now();
     std::optional<Time> stores;
     if (const auto difference = clock_difference()) {

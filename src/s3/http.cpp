@@ -238,6 +238,8 @@ void HttpHandle::set_options(const HttpRequest& request, Exchange& exchange) {
     set(easy, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
     set(easy, CURLOPT_FOLLOWLOCATION, 0L);
     set(easy, CURLOPT_NOSIGNAL, 1L);
+    // Who is cancelled does not wait for a name server that does not answer.
+    set(easy, CURLOPT_QUICK_EXIT, 1L);
     set(easy, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
     set(easy, CURLOPT_CONNECTTIMEOUT, static_cast<long>(options_.connect_timeout.count()));
     set(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);

@@ -140,9 +140,20 @@ LockProof extend_lock(Client& client, const std::string& key, const std::string&
                       const ExpectedObject& expected, const LockTerms& asked) {
     const LockReading before = client.read_lock(key, version_id);
     if (before.retention == Reading::held && before.until && *before.until >= asked.until) {
-        throw Error(ErrorCode::internal, "a retention is never shortened");
+        return read_back(client, key, version_id, expected, {asked.mode, *before.until});
     }
     return add_lock(client, key, version_id, expected, asked);
+}
+
+void change_legal_hold(Client& client, const std::string& key, const std::string& version_id,
+                       bool on) {
+    client.put_legal_hold(key, version_id, on);
+    const Reading reading = client.read_lock(key, version_id).legal_hold;
+    if (reading != (on ? Reading::held : Reading::none)) {
+        throw Error(ErrorCode::failed,
+                    fmt::format("the store does not prove that the legal hold of \"{}\" is {}", key,
+                                on ? "on" : "off"));
+    }
 }
 
 KeyDecision adopt_or_rename(Client& client, std::string_view stem, std::string_view suffix,

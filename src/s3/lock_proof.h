@@ -33,9 +33,15 @@ LockProof prove_lock(Client& client, const std::string& key, const std::string& 
                      const ExpectedObject& expected, const LockTerms& asked,
                      bool hold_wanted = false);
 
-// Sets a later date on a proven version, and proves that.
+// Sets a later date on a version that is held, and proves that. One that is held so long already (a
+// job that died in the middle of several) is proven alone; a retention is never shortened.
 LockProof extend_lock(Client& client, const std::string& key, const std::string& version_id,
                       const ExpectedObject& expected, const LockTerms& asked);
+
+// Sets or lifts a legal hold, and reads it back. Error(failed) where the store says otherwise
+// afterwards, or nothing.
+void change_legal_hold(Client& client, const std::string& key, const std::string& version_id,
+                       bool on);
 
 // What stands under a key that we are about to write.
 struct KeyDecision {

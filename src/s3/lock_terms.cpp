@@ -125,6 +125,13 @@ std::optional<Time> parse_http_date(std::string_view text) {
 }
 
 Time retain_until(Time ours, std::optional<Time> stores, int days, bool acknowledged) {
+    if (!stores && !acknowledged) {
+        throw Error(ErrorCode::config,
+                    "no lock is asked for: the store does not say what time it is",
+                    "A lock until a wrong date in the future can be taken back by nobody.",
+                    "If this server's clock is right: SELECT immbackup.acknowledge_clock('why'), "
+                    "which counts for a day.");
+    }
     const Time other = stores.value_or(ours);
     const Time later = std::max(ours, other);
     if (later - std::min(ours, other) > kClockBound && !acknowledged) {

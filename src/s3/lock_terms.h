@@ -30,8 +30,9 @@ std::optional<Time> parse_store_time(std::string_view text);
 std::optional<Time> parse_http_date(std::string_view text);
 
 // Until when to lock: the later of our clock and the store's, plus the days, to the full second.
-// A date in the far future cannot be taken back, so clocks that are more than an hour apart are
-// refused (Error(config)), unless somebody has acknowledged the difference.
+// A date in the far future cannot be taken back, so clocks that are more than an hour apart, or a
+// store that does not tell the time, are refused (Error(config)), unless somebody has acknowledged
+// our clock.
 Time retain_until(Time ours, std::optional<Time> stores, int days, bool acknowledged = false);
 inline constexpr std::chrono::hours kClockBound{1};
 // How much later than asked a store may hold an object and still do what it was asked: some round

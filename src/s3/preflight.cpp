@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 
 #include "core/error.h"
 #include "io/clock.h"
@@ -12,8 +11,6 @@ namespace immbackup::s3 {
 
 namespace {
 
-// The storage classes of AWS from which an object must be thawed before it can be read.
-constexpr std::array<std::string_view, 2> kThawed{"GLACIER", "DEEP_ARCHIVE"};
 constexpr std::chrono::seconds kProbeLock{60};
 
 std::string said(const StoreError& error) {
@@ -50,11 +47,12 @@ class Preflight {
         if (bucket()) {
             versions_and_locks();
             clock();
-            lifecycle();
             reading_rights();
             writing_right();
-            unwanted_rights();
             if (depth != Depth::quick) {
+                lifecycle();
+                listing_right();
+                unwanted_rights();
                 written_object();
             }
             if (depth == Depth::lock) {
@@ -91,6 +89,7 @@ class Preflight {
     void clock();
     void lifecycle();
     void reading_rights();
+    void listing_right();
     void writing_right();
     void unwanted_rights();
     void written_object();
@@ -191,10 +190,6 @@ void Preflight::reading_rights() {
         may_list_ = true;
         add("right to list", Answer3::yes, "");
     });
-    guarded("right to list versions", false, [&] {
-        client_.list_versions(absent_);
-        add("right to list versions", Answer3::yes, "");
-    });
     // A store hides from those who may not list whether a key exists: 403 says nothing then.
     const Answer3 if_refused = may_list_ ? Answer3::no : Answer3::unknown;
     try {
@@ -213,6 +208,13 @@ void Preflight::reading_rights() {
     };
     add("right to read retention", verdict(reading.retention), "");
     add("right to read legal hold", verdict(reading.legal_hold), "");
+}
+
+void Preflight::listing_right() {
+    guarded("right to list versions", false, [&] {
+        client_.list_versions(absent_);
+        add("right to list versions", Answer3::yes, "");
+    });
 }
 
 // An upload that is begun with lock, storage class and key as every backup is, and aborted.
@@ -248,11 +250,6 @@ void Preflight::writing_right() {
         }
         add("right to set retention", Answer3::yes, "");
     });
-    const auto& thaw = client_.options().storage_class;
-    if (std::find(kThawed.begin(), kThawed.end(), thaw) != kThawed.end()) {
-        add("storage class readable at once", Answer3::no,
-            fmt::format("objects in {} must be thawed before a restore, which takes hours", thaw));
-    }
 }
 
 void Preflight::unwanted_rights() {
@@ -295,8 +292,9 @@ void Preflight::locked_object() {
     guarded(check, false, [&] {
         ObjectSpec spec;
         spec.key = client_.key_of(".immbackup-probe");
-        spec.lock = {client_.options().lock_mode,
-                     std::chrono::ceil<std::chrono::seconds>(now()) + kProbeLock};
+        // Refused where the clocks are far apart: not even a probe is locked until a wrong date.
+        spec.lock = client_.lock_terms(0);
+        spec.lock.until += kProbeLock;
         if (!spec.lock.wanted()) {
             add(check, Answer3::unknown, "no lock is asked for");
             return;

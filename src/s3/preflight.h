@@ -25,8 +25,9 @@ struct CheckRow {
 };
 
 enum class Depth {
-    quick,  // before a run: writes nothing, but begins an upload and aborts it
-    full,   // also writes a small unlocked object, reads it back, tries to delete it
+    quick,  // before a run, what it needs: writes nothing, but begins an upload and aborts it
+    full,   // also what is unwanted or good to know; writes a small unlocked object, reads it back,
+            // tries to delete it
     lock,   // also writes one under a lock of a minute, whose deletion must be refused
 };
 

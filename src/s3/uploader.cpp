@@ -9,13 +9,6 @@
 
 namespace immbackup::s3 {
 
-namespace {
-
-// An abort is a courtesy to the bucket's owner; it does not hold up a shutdown for longer.
-constexpr int kAbortSeconds = 20;
-
-}  // namespace
-
 void Growth::grown_to(std::uint64_t bytes) {
     {
         const std::lock_guard lock(mutex_);
@@ -63,7 +56,8 @@ Uploader::Uploader(Client& client, ObjectSpec spec, const Growth& growth, PartPl
       spec_(std::move(spec)),
       growth_(growth),
       plan_(plan),
-      callbacks_(std::move(callbacks)) {
+      callbacks_(std::move(callbacks)),
+      link_(std::make_unique<CancelLink>(client.cancel(), stop_)) {
     start();
 }
 
@@ -144,7 +138,7 @@ std::optional<Uploader::Part> Uploader::next_part() {
         return std::nullopt;
     }
     if (number > plan_.max_parts()) {
-        throw Error(ErrorCode::config,
+        throw Error(ErrorCode::failed,
                     fmt::format("the artifact does not fit into {} parts", plan_.max_parts()),
                     fmt::format("They hold {} bytes.", plan_.capacity()),
                     "Raise the largest part count, if the store takes more parts.");
@@ -244,15 +238,25 @@ Uploaded Uploader::complete() {
     return out;
 }
 
-void Uploader::abort() {
+void Uploader::stop() {
     stop_.cancel(Error(ErrorCode::cancelled, "the upload was stopped"));
+}
+
+void Uploader::leave() {
+    stop();
+    join();
+    done_ = true;
+}
+
+void Uploader::abort(std::chrono::milliseconds within) {
+    stop();
     join();
     if (done_ || upload_id_.empty()) {
         return;
     }
     // Also after the run was cancelled.
     CancelToken cleanup;
-    const TimeLimit limit(kAbortSeconds, cleanup,
+    const TimeLimit limit(within, cleanup,
                           Error(ErrorCode::timeout, "the upload could not be aborted in time"));
     const Client::Scope scope(cleanup);
     client_.abort(spec_.key, upload_id_);

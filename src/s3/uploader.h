@@ -7,6 +7,7 @@
 // fails the run by itself.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "io/cancel.h"
+#include "io/cancel_link.h"
 #include "io/fd.h"
 #include "s3/client.h"
 #include "s3/part_plan.h"
@@ -75,7 +77,8 @@ class Uploader {
         std::function<void(const std::string& upload_id)> began;
         std::function<void(std::uint64_t bytes)> sent;  // in all; may be empty
     };
-    // Starts at once. Client and growth outlive it.
+    // Starts at once. Client and growth outlive it. What stops the client's requests on this thread
+    // stops its threads, too.
     Uploader(Client& client, ObjectSpec spec, const Growth& growth, PartPlan plan,
              Callbacks callbacks);
     // Aborts what was not completed.
@@ -87,9 +90,15 @@ class Uploader {
     // NoSuchUpload) it begins anew from the file, once. Error(exists) where only_if_absent found
     // an object.
     Uploaded complete();
-    // Stops at once and aborts the upload. Error where the store could not be told; the id is
-    // then still to be aborted later. Does nothing after complete().
-    void abort();
+    // Nothing more is sent. Does not wait.
+    void stop();
+    // Stops at once and aborts the upload. Error where the store could not be told in so much time;
+    // the id is then still to be aborted later. Does nothing after complete().
+    void abort(std::chrono::milliseconds within = kAbortTime);
+    // An abort is a courtesy to the bucket's owner.
+    static constexpr std::chrono::seconds kAbortTime{20};
+    // Stops, and leaves the upload as it is: the id is to be aborted later.
+    void leave();
     std::optional<Error> problem() const;  // of the background
     std::string upload_id() const;
 
@@ -113,6 +122,7 @@ class Uploader {
     const PartPlan plan_;
     const Callbacks callbacks_;
     CancelToken stop_;
+    std::unique_ptr<CancelLink> link_;
     std::mutex claim_;  // held while the next part is waited for: guards these three
     Fd fd_;
     std::uint32_t next_number_ = 1;

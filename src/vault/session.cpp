@@ -55,7 +55,7 @@ std::string error_line(const Failure& failure) {
 }  // namespace
 
 Session::Session(int in, int out, Caller caller, const std::string& config_path)
-    : in_fd_(in), out_(out), caller_(std::move(caller)), in_(reader_of(in)) {
+    : out_(out), caller_(std::move(caller)), in_(reader_of(in)) {
     try {
         open(config_path);
     } catch (const Failure& failure) {

@@ -45,7 +45,6 @@ class Session {
     bool one_request(const std::string& line);
     void check_right(Verb verb) const;
 
-    int in_fd_;
     int out_;
     Caller caller_;
     Channel in_;

@@ -5,11 +5,14 @@
   boto.py delete NAME KEY VERSION [bypass]   "204", or the error's code
   boto.py sha256 NAME KEY VERSION
   boto.py versions NAME KEY       how many there are
+  boto.py names NAME PREFIX       the key of every version under it
   boto.py put NAME KEY FILE       prints the version
   boto.py get NAME KEY VERSION FILE
   boto.py hide NAME KEY           a delete marker over it
   boto.py uploads NAME            how many are unfinished
   boto.py retention NAME KEY VERSION
+  boto.py legal-hold NAME KEY VERSION
+  boto.py storage-class NAME KEY VERSION
   boto.py policy NAME FILE PREFIX DAYS USER   grants the policy of the documentation to a user
 """
 import hashlib
@@ -35,6 +38,10 @@ elif command == 'sha256':
     print(hashlib.sha256(s3.get_object(Bucket=bucket, Key=rest[0], VersionId=rest[1])['Body'].read()).hexdigest())
 elif command == 'versions':
     print(len([v for v in s3.list_object_versions(Bucket=bucket, Prefix=rest[0]).get('Versions', []) if v['Key'] == rest[0]]))
+elif command == 'names':
+    for page in s3.get_paginator('list_object_versions').paginate(Bucket=bucket, Prefix=rest[0]):
+        for version in page.get('Versions', []):
+            print(version['Key'])
 elif command == 'put':
     with open(rest[1], 'rb') as file:
         print(s3.put_object(Bucket=bucket, Key=rest[0], Body=file.read())['VersionId'])
@@ -48,6 +55,10 @@ elif command == 'uploads':
 elif command == 'retention':
     found = s3.get_object_retention(Bucket=bucket, Key=rest[0], VersionId=rest[1])['Retention']
     print(found['Mode'], found['RetainUntilDate'].strftime('%Y-%m-%dT%H:%M:%S.000Z'))
+elif command == 'legal-hold':
+    print(s3.get_object_legal_hold(Bucket=bucket, Key=rest[0], VersionId=rest[1])['LegalHold']['Status'])
+elif command == 'storage-class':
+    print(s3.head_object(Bucket=bucket, Key=rest[0], VersionId=rest[1]).get('StorageClass', 'STANDARD'))
 elif command == 'policy':
     with open(rest[0]) as file:
         text = file.read().replace('BUCKET', bucket).replace('PREFIX', rest[1]).replace('DAYS', rest[2])

@@ -2,7 +2,8 @@
 # A throwaway S3 server with Object Lock from Debian's packages: Ceph's radosgw with one monitor and one object store in
 # memory. Needs no root, no systemd; listens on loopback, on ports that are free.
 #
-#   ceph.sh fetch ROOT   unpacks a newer version's packages (suite $SUITE, default testing) into ROOT; installs nothing
+#   ceph.sh fetch ROOT   unpacks a newer version's packages (suite $SUITE, default testing) into ROOT, unless they are there
+#                        already; installs nothing
 #   ceph.sh start DIR    (CEPH_ROOT: what was unpacked there, instead of what is installed) starts it in DIR, writes DIR/env (to be sourced): endpoints, keys, CA file
 #   ceph.sh stop DIR     stops what it started, removes DIR
 #   ceph.sh admin DIR .. radosgw-admin against it
@@ -29,6 +30,12 @@ set_run
 # An apt state of its own resolves, verifies and downloads; the machine's own apt and dpkg are not touched.
 fetch() {
     local root=$DIR apt=$DIR/apt mirror
+    if [ -f "$root/unpacked" ]; then
+        CEPH_ROOT=$root
+        set_run
+        ${RUN}radosgw --version
+        return
+    fi
     [ ! -e "$root" ] || die "$root exists"
     mirror=$(apt-get indextargets --format '$(REPO_URI) $(LABEL)' | awk '$2 == "Debian" {print $1; exit}')
     mkdir -p "$apt"/{lists/partial,archives/partial,empty} || die "could not make $apt"
@@ -61,6 +68,7 @@ EOC
     CEPH_ROOT=$root
     set_run
     ${RUN}radosgw --version || die "what was unpacked does not run"
+    : >"$root/unpacked"
 }
 
 # A process of ours: its id may have been given to another one since.
@@ -243,7 +251,7 @@ case $COMMAND in
         start_gateway
         ;;
     *)
-        sed -n '2,10p' "$0"
+        sed -n '2,11p' "$0"
         exit 2
         ;;
 esac

@@ -41,6 +41,8 @@ struct Arguments {
     std::uint64_t first_part = kMinPart;
     unsigned steps = 0;  // a file that grows in so many steps
     bool give_up = false;
+    bool cancel_begun = false;     // the client's token is tripped once an upload was begun
+    CancelToken* token = nullptr;  // it
     bool read_file = false;
     std::string depth = "quick";
 };
@@ -130,7 +132,28 @@ Json upload(Client& client, const Arguments& arguments) {
         return {{"aborted", began}};
     }
     growth.finished();
-    const Uploaded uploaded = uploader.complete();
+    std::thread canceller;
+    if (arguments.cancel_begun) {
+        canceller = std::thread([&] {
+            while (!has_begun) {
+                std::this_thread::sleep_for(std::chrono::milliseconds(5));
+            }
+            arguments.token->cancel(Error(ErrorCode::cancelled, "asked to stop"));
+        });
+    }
+    const auto ended = [&] {
+        if (canceller.joinable()) {
+            canceller.join();
+        }
+    };
+    Uploaded uploaded;
+    try {
+        uploaded = uploader.complete();
+    } catch (...) {
+        ended();
+        throw;
+    }
+    ended();
     Json out = proof_json(prove_lock(client, spec.key, uploaded.version_id, uploaded.expected,
                                      spec.lock, spec.legal_hold));
     out["parts"] = uploaded.parts;
@@ -257,6 +280,7 @@ void add_options(CLI::App& app, Arguments& a) {
     app.add_option("--first-part", a.first_part);
     app.add_option("--grow", a.steps);
     app.add_flag("--give-up", a.give_up);
+    app.add_flag("--cancel-when-begun", a.cancel_begun);
     app.add_flag("--read-back", a.read_file);
 }
 
@@ -310,7 +334,8 @@ int main(int argc, char** argv) {
     CLI11_PARSE(app, argc, argv);
     try {
         apply(arguments);
-        const CancelToken cancel;
+        CancelToken cancel;
+        arguments.token = &cancel;
         Client client(arguments.s3,
                       system_credential_inputs(
                           arguments.s3.region.empty() ? "us-east-1" : arguments.s3.region,

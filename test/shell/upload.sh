@@ -1,48 +1,25 @@
 #!/usr/bin/env bash
 # Uploads of a real server to a real S3 server (radosgw): what a run brings into the bucket, under which lock, by the eyes
 # of an independent client; a gateway that is away, frozen or killed; a prefix of another instance; a key that exists;
-# jobs killed on their way; anchors of the audit log.
+# anchors of the audit log. What happens when it is stopped in the middle: upload_faults.sh.
 set -uo pipefail
 ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-upload.XXXXXX")
 . "$ROOT/scripts/lib.sh"
 . "$ROOT/test/lib/tap.sh"
+. "$ROOT/test/lib/bucket.sh"
 B=$WORK/backups
-CEPH=$ROOT/test/s3/ceph.sh
 finish() {
     "$CEPH" stop "$WORK/ceph" >/dev/null 2>&1
     remove_work
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
-unset AWS_PROFILE AWS_SESSION_TOKEN AWS_CA_BUNDLE
-export AWS_EC2_METADATA_DISABLED=true PYTHONDONTWRITEBYTECODE=1
 
 ok "an S3 server" "$CEPH" start "$WORK/ceph"
-. "$WORK/ceph/env"
-boto() { HOME=$WORK /usr/bin/python3 "$ROOT/test/s3/boto.py" "$@"; }
-ok "a bucket with Object Lock" boto bucket locked locked
-ok "and one without" boto bucket plain
-# Credentials come by a file that only the server's user can read.
-mkdir "$WORK/home"
-printf '[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n' "$AWS_ACCESS_KEY_ID" "$AWS_SECRET_ACCESS_KEY" >"$WORK/home/credentials"
-chmod 0755 "$WORK" "$WORK/home"
-[ "$(id -u)" != 0 ] || chown "$SERVER_USER" "$WORK/home/credentials"
-chmod 0400 "$WORK/home/credentials"
-export AWS_SHARED_CREDENTIALS_FILE=$WORK/home/credentials AWS_CONFIG_FILE=/dev/null
-SECRET=$AWS_SECRET_ACCESS_KEY
-cli() { as_server env -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY "$@"; }
-s3() { cli env S3_BUCKET=locked "S3_ENDPOINT_URL=$S3_TEST_ENDPOINT" "$@"; }
-log() { jq -r "$1" "$B/logs/backup_audit.jsonl"; }
-events() { log "select(.event == \"$1\") | .event" | wc -l; }
-artifact() { q "SELECT max(artifact) FROM immbackup.artifacts WHERE database = 'shop'"; }
-upload_state() { q "SELECT upload FROM immbackup.artifacts WHERE artifact = '$1'"; }
-# key STEM FILE_SUFFIX: "key version" by the record
-object() { jq -r --arg a "$1" --arg f "$1$2" 'select(.event == "object_uploaded" and .body.artifact == $a and .body.file == $f) | .body.key + " " + .body.version_id' "$B/logs/backup_audit.jsonl" | tail -1; }
-
-KEY_ID=$AWS_ACCESS_KEY_ID
-unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
-client() { AWS_ACCESS_KEY_ID=$KEY_ID AWS_SECRET_ACCESS_KEY=$SECRET boto "$@"; }
+bucket_setup
+ok "a bucket with Object Lock" client bucket locked locked
+ok "and one without" client bucket plain
 server_start "immbackup.min_free = 0" "immbackup.databases = 'shop'" "immbackup.globals = off" \
     "immbackup.s3_bucket = 'locked'" "immbackup.s3_endpoint_url = '$S3_TEST_TLS_ENDPOINT'" "immbackup.s3_ca_file = '$S3_TEST_CA_FILE'" "immbackup.s3_object_lock_days = 1" \
     "immbackup.s3_retry_timeout = 2" "immbackup.s3_connect_timeout = 2"
@@ -145,19 +122,6 @@ is "it is sealed already" "$(q "SELECT count(*) FROM immbackup.artifacts WHERE r
 "$CEPH" resume "$WORK/ceph"
 ok "the run ends" until_true 90 ended
 ok "and sooner or later it is locked" until_true 90 bash -c "$(declare -f sql as_server q); $(declare -p WORK PG_BIN SERVER_USER); [ \"\$(q \"SELECT upload FROM immbackup.artifacts WHERE run = '$N'\")\" = locked ]"
-
-# -------------------------------------------------------------------------------- jobs that are killed
-for n in 1 2 3; do
-    q "SELECT immbackup.run_now(wait => false)" >/dev/null 2>&1
-    sleep "0.$((n * 3))"
-    pkill -KILL -u "$SERVER_USER" -f 'immbackup job' 2>/dev/null
-    until_true 60 ended
-done
-ok "a run after kills" q 'SELECT immbackup.run_now()'
-ok "leaves nothing pending" until_true 90 bash -c "$(declare -f sql as_server q); $(declare -p WORK PG_BIN SERVER_USER); q 'SELECT immbackup.upload_pending()'; [ \"\$(q \"SELECT count(*) FROM immbackup.artifacts WHERE upload <> 'locked'\")\" = 0 ]"
-is "and no unfinished upload" "$(client uploads locked)" 0
-is "each object once" "$(for s in $(q "SELECT artifact FROM immbackup.artifacts"); do client versions locked "backups/$s.sql.gz"; done | sort -u)" 1
-sound "after kills"
 
 # -------------------------------------------------------------------------- from the bucket alone
 URL=s3://locked/backups

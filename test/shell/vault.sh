@@ -251,13 +251,14 @@ is "the newest one too" "$(of "$FOURTH" state)" good
 good "the prune"
 # keep_newest of the vault is more than min_keep of the settings: it refuses, says why, and blocks no other.
 ok "a run three days later" run
+FIFTH=$(newest)
 sed -i '/^keep_newest/d' /etc/immbackup/vault.conf && echo 'keep_newest = 50' >>/etc/immbackup/vault.conf
 serve 120
 restart_later 120
 ok "and two days after that" run
-is "what the vault keeps is shown, with its reason" "$(q "SELECT DISTINCT action || ': ' || (reason ~ 'one of the newest 50 of its database') FROM immbackup.prune(false) WHERE artifact = '$FOURTH'")" 'refused: true'
-is "recorded once" "$(q 'SELECT count(*) FROM immbackup.prune(false)' >/dev/null; q "SELECT count(*) FROM immbackup.audit WHERE event = 'prune_refused' AND body->>'artifact' = '$FOURTH'")" 1
-is "it is there" "$(of "$FOURTH" state)" good
+is "what the vault keeps is shown, with its reason" "$(q "SELECT DISTINCT action || ': ' || (reason ~ 'one of the newest 50 of its database') FROM immbackup.prune(false) WHERE artifact = '$FIFTH'")" 'refused: true'
+is "recorded once" "$(q 'SELECT count(*) FROM immbackup.prune(false)' >/dev/null; q "SELECT count(*) FROM immbackup.audit WHERE event = 'prune_refused' AND body->>'artifact' = '$FIFTH'")" 1
+is "it is there" "$(of "$FIFTH" state)" good
 ok "a longer retention reaches the vault" q "ALTER SYSTEM SET immbackup.retention_days = 30"
 q 'SELECT pg_reload_conf()' >/dev/null
 q 'SELECT count(*) FROM immbackup.prune(false)' >/dev/null

@@ -198,7 +198,7 @@ TEST(Settings, TheBucket) {
     EXPECT_EQ(none.prefix, "backups");
     EXPECT_EQ(none.object_lock_mode, "COMPLIANCE");
     EXPECT_EQ(none.object_lock_days, 30);
-    EXPECT_EQ(none.anchor_days, 30) << "as long as the backups";
+    EXPECT_EQ(none.anchor_days, -1) << "as long as the backups";
     EXPECT_FALSE(none.required);
     EXPECT_FALSE(none.prune);
     const S3Settings some = resolve_settings({{"s3_object_lock_mode", "governance"},

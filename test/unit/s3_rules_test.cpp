@@ -140,7 +140,9 @@ TEST(S3LockTerms, DatesOfStores) {
 
 TEST(S3LockTerms, UntilIsOfTheLaterClock) {
     const Time ours = at("2026-01-18T12:00:00.001Z");
-    EXPECT_EQ(retain_until(ours, std::nullopt, 30), at("2026-02-17T12:00:01Z"));
+    // A store that does not tell the time cannot say that ours is wrong.
+    EXPECT_THROW(retain_until(ours, std::nullopt, 30), Error);
+    EXPECT_EQ(retain_until(ours, std::nullopt, 30, true), at("2026-02-17T12:00:01Z"));
     EXPECT_EQ(retain_until(ours, at("2026-01-18T12:59:00Z"), 1), at("2026-01-19T12:59:00Z"));
     EXPECT_EQ(retain_until(ours, at("2026-01-18T11:01:00Z"), 1), at("2026-01-19T12:00:01Z"));
     EXPECT_THROW(retain_until(ours, at("2026-01-18T13:00:01Z"), 1), Error);

@@ -41,16 +41,17 @@ class Gone(Exception):
 
 
 class Vault:
-    """where: the helper's path (executed) or a socket's."""
+    """where: the helper's path (executed), a socket's, or an argument vector."""
 
     def __init__(self, where, **popen):
         self.child = None
-        if os.path.exists(where) and not os.path.isfile(where):
+        if isinstance(where, str) and os.path.exists(where) and not os.path.isfile(where):
             self.sock = socket.socket(socket.AF_UNIX)
             self.sock.connect(where)
         else:
             self.sock, theirs = socket.socketpair()
-            self.child = subprocess.Popen([where], stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, **popen)
+            where = [where] if isinstance(where, str) else where
+            self.child = subprocess.Popen(where, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, **popen)
             theirs.close()
         self.buffer = b''
         self.fds = []

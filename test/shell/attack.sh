@@ -1,0 +1,122 @@
+#!/usr/bin/env bash
+# The vault under attack by the OS user that makes backups: on ext4, xfs, btrfs and tmpfs, without the capability as in a
+# container, and as a service. Nothing may succeed before the date; after it, purge does. Then the helper is killed at
+# each of its steps. Needs root, and works in a mount namespace of its own.
+set -uo pipefail
+ROOT=$(cd "$(dirname "$0")/../.." && pwd)
+export WORK=${WORK:-$(mktemp -d "${TMPDIR:-/tmp}/immbackup-attack.XXXXXX")}
+. "$ROOT/test/lib/tap.sh"
+. "$ROOT/test/lib/vault.sh"
+own_namespace "$@"
+trap 'stop_service; lab_end' EXIT
+SERVICE=
+stop_service() { [ -z "$SERVICE" ] || { kill "$SERVICE" 2>/dev/null; wait "$SERVICE" 2>/dev/null; SERVICE=; }; }
+
+lab_begin
+cp "$ROOT"/test/vault/*.py "$WORK"
+install -d -m 1777 "$WORK/marks"
+install -d "$WORK/lib" "$WORK/nosuid"
+cc -O2 -o "$WORK/race" "$ROOT/test/vault/race.c" -lpthread || exit 1
+cc -shared -fPIC -DMARKER="\"$WORK/marks/pwned\"" -o "$WORK/evil.so" "$ROOT/test/vault/evil.c" || exit 1
+for library in libcap.so.2 libcrypto.so.3 libstdc++.so.6; do cp "$WORK/evil.so" "$WORK/lib/$library"; done
+mount -t tmpfs -o nosuid,mode=0755 nosuid "$WORK/nosuid"
+install_helper "$WORK/nosuid/immbackup-vault"
+
+# The chain by sed, sha256sum and jq alone, as docs/formats.md has it.
+sed -n '/^<!-- tested by scripts\/test.sh docs -->/,/^```$/p' "$ROOT/docs/formats.md" | sed '1,2d;$d' >"$WORK/verify-audit.sh"
+# Seals as root sees them: whole by their checksum files, and flagged (not at level vault-dac).
+seals_stand() {  # ROOT FLAGS
+    local file flags
+    (cd "$1/active" && sha256sum --quiet -c ./*.sha256) || return 1
+    for file in "$1"/active/* "$1"/records/*.sealed "$1"/records/*.held "$1"/records/*.extended.*; do
+        [ -e "$file" ] || continue
+        [ "$(stat -c '%U %G %a' "$file")" = 'immvault postgres 440' ] || { stat "$file"; return 1; }
+        flags=$(lsattr -d "$file" 2>/dev/null | cut -d' ' -f1)
+        [[ $2 != vault || $flags = *i* ]] || { echo "no flag: $file"; return 1; }
+    done
+    flags=$(lsattr -d "$1/logs/backup_audit.jsonl" | cut -d' ' -f1)
+    [[ $2 != vault || $flags = *a* ]] || { echo "the log has no flag"; return 1; }
+}
+ATTEMPTS=0
+# Attacks, prints what succeeded, and looks at what is left.
+under_attack() {  # NAME ROOT LEVEL COMMAND...
+    local name=$1 root=$2 level=$3 output total
+    shift 3
+    output=$("$@" 2>&1)
+    printf '%s\n' "$output" | sed 's/^/# /'
+    total=$(sed -n 's/^\([0-9]*\) attempts, 0 successes$/\1/p' <<<"$output")
+    ok "$name: $total attempts, no success" test -n "$total"
+    ATTEMPTS=$((ATTEMPTS + ${total:-0}))
+    ok "$name: all seals stand" seals_stand "$root" "$level"
+    ok "$name: the log verifies by other means" sh "$WORK/verify-audit.sh" "$root/logs/backup_audit.jsonl"
+    ok "$name: after the date, and not before, purge works" as_client python3 "$WORK/after_date.py" "$HELPER_AT"
+}
+
+HELPER_AT=$HELPER
+for fs in ext4 xfs btrfs tmpfs; do
+    make_fs "$fs"
+    make_vault "$LAB/$fs" 'min_retention = 1s' 'keep_newest = 1'
+    under_attack "$fs" "$LAB/$fs" vault as_client python3 "$WORK/attack.py" "$HELPER" "$LAB/$fs" "$WORK"
+done
+
+# As in a container without the capability: the other user alone has to hold.
+install -d "$LAB/ext4/container"
+make_vault "$LAB/ext4/container" 'min_retention = 1s' 'keep_newest = 1'
+as_contained() { setpriv --reuid postgres --regid postgres --init-groups --bounding-set -linux_immutable env PATH=/usr/bin:/bin "$@"; }
+as_client() { as_contained "$@"; }
+under_attack 'no capability' "$LAB/ext4/container" vault-dac as_contained python3 "$WORK/attack.py" "$HELPER" "$LAB/ext4/container" "$WORK" dac
+as_client() { setpriv --reuid postgres --regid postgres --init-groups env PATH=/usr/bin:/bin "$@"; }
+
+# As a service: under no_new_privs, as systemd starts it.
+install -d "$LAB/xfs/service"
+make_vault "$LAB/xfs/service" 'min_retention = 1s' 'keep_newest = 1'
+install -d -o immvault "$LAB/run"
+start_service() {
+    setpriv --reuid immvault --regid immvault --clear-groups --inh-caps +linux_immutable --ambient-caps +linux_immutable \
+        --no-new-privs "$HELPER" serve --socket "$LAB/run/vault.sock" &
+    SERVICE=$!
+    until_true 10 test -S "$LAB/run/vault.sock"
+}
+start_service
+HELPER_AT=$LAB/run/vault.sock
+under_attack 'service' "$LAB/xfs/service" vault as_client python3 "$WORK/attack.py" "$LAB/run/vault.sock" "$LAB/xfs/service" "$WORK"
+ok 'service: strangers are refused, operators are not, one user cannot keep the others out' python3 "$WORK/service.py" "$LAB/run/vault.sock"
+stop_service
+# By root, as the entrypoint of a container does it.
+rm -f "$LAB/run/vault.sock"
+"$HELPER" serve --socket "$LAB/run/vault.sock" &
+SERVICE=$!
+ok 'service: started by root, it comes up' until_true 10 test -S "$LAB/run/vault.sock"
+is 'service: as the vault user for good' "$(ps -o euid=,ruid=,suid= -p $SERVICE | xargs)" '63411 63411 63411'
+is 'service: with one capability' "$(sed -n 's/^CapPrm:\t0*//p' "/proc/$SERVICE/status")" 200
+ok 'service: and serves' as_client python3 "$WORK/after_date.py" "$LAB/run/vault.sock"
+stop_service
+
+# What is wrong with the ground it stands on, it says, and takes nothing.
+bad_ground() {  # DESCRIPTION WORDS COMMAND... (undone by the caller)
+    local output
+    output=$(as_client python3 -c 'import sys; sys.path.insert(0, sys.argv[1]); from client import *
+with Vault(sys.argv[2]) as v:
+    s = v.ask("status"); print(s["level"], s.get("reason")); v.ask("append", event="x", origin="job")' "$WORK" "$HELPER" 2>&1)
+    ok "$1" grep -qE "^none .*$2" <<<"$output"
+}
+make_vault "$LAB/ext4"
+chmod g+w "$LAB/ext4"; bad_ground 'a root that others can write is refused' 'written by others'; chmod g-w "$LAB/ext4"
+chown postgres "$LAB/ext4"; bad_ground 'a root of somebody else is refused' 'does not belong to root'; chown root "$LAB/ext4"
+chmod 1777 "$LAB"; bad_ground 'a sticky parent is refused' 'written by others'; chmod 0755 "$LAB"
+mv "$LAB/ext4/active" "$LAB/ext4/a"; ln -s a "$LAB/ext4/active"; bad_ground 'a symbolic link is refused' 'open the vault.s folder'
+rm "$LAB/ext4/active"; mv "$LAB/ext4/a" "$LAB/ext4/active"
+chown postgres /etc/immbackup/vault.conf; bad_ground 'a configuration of somebody else is refused' 'does not belong to root'
+chown root /etc/immbackup/vault.conf; chmod o+w /etc/immbackup/vault.conf; bad_ground 'or one that others can write' 'written by others'
+make_vault "$LAB/ext4" 'colour = red'; bad_ground 'an unknown key is refused' 'line 3'
+rm /etc/immbackup/vault.conf; bad_ground 'so is none' 'vault.conf'
+
+install -d "$LAB/ext4/faults"
+make_vault "$LAB/ext4/faults" 'min_retention = 1s' 'keep_newest = 0'
+faults=$(python3 "$WORK/faults.py" "$HELPER" "$LAB/ext4/faults" 2>&1)
+printf '%s\n' "$faults" | sed 's/^/# /'
+ok 'killed at each step, nothing half is attested, and recovery cleans up' grep -qE '^[0-9]+ kills, 0 failures$' <<<"$faults"
+ok 'faults: the log verifies by other means' sh "$WORK/verify-audit.sh" "$LAB/ext4/faults/logs/backup_audit.jsonl"
+
+echo "# $ATTEMPTS attempts in all, successes: see above"
+done_testing
