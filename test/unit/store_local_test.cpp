@@ -232,7 +232,7 @@ TEST_F(LocalStoreTest, ManifestMustDescribeTheArtifact) {
         EXPECT_TRUE(names_in(layout().incoming()).empty()) << each.what;
     }
     // What was written, but not proven.
-    auto staged = store->stage(kStem);
+    auto staged = store->stage(kStem, DumpFormat::gzip);
     const std::string_view content = "content";
     staged->write(std::as_bytes(std::span(content.data(), content.size())));
     Manifest manifest = manifest_of(kStem, *staged, "readonly");
@@ -249,12 +249,13 @@ TEST_F(LocalStoreTest, DroppedStageLeavesNothing) {
         EXPECT_EQ(names_in(layout().incoming()),
                   std::set<std::string>{std::string(kStem) + ".sql.gz.part"});
         EXPECT_EQ(mode_of(layout().incoming() / (std::string(kStem) + ".sql.gz.part")), 0600U);
-        EXPECT_TRUE(throws_error(ErrorCode::exists, "part", [&] { store->stage(kStem); }));
+        EXPECT_TRUE(throws_error(ErrorCode::exists, "part",
+                                 [&] { store->stage(kStem, DumpFormat::gzip); }));
     }
     EXPECT_TRUE(names_in(layout().incoming()).empty());
     for (const char* stem : {"", "../x", "x", "20260118T120000Z/../x"}) {
         EXPECT_TRUE(throws_error(ErrorCode::internal, "not the name of an artifact",
-                                 [&] { store->stage(stem); }));
+                                 [&] { store->stage(stem, DumpFormat::gzip); }));
     }
 }
 
@@ -272,7 +273,7 @@ TEST_F(LocalStoreTest, ProofFindsAnyDifference) {
         {"longer", [&] { std::ofstream(part, std::ios::app).put('c'); }},
     };
     for (const auto& each : cases) {
-        auto staged = store->stage(kStem);
+        auto staged = store->stage(kStem, DumpFormat::gzip);
         staged->write(std::as_bytes(std::span(content.data(), content.size())));
         each.change();
         EXPECT_TRUE(throws_error(ErrorCode::corrupt, "does not read back", [&] {
@@ -283,7 +284,7 @@ TEST_F(LocalStoreTest, ProofFindsAnyDifference) {
 
 TEST_F(LocalStoreTest, ProofCanBeCancelled) {
     const auto store = open_local_store(root());
-    auto staged = store->stage(kStem);
+    auto staged = store->stage(kStem, DumpFormat::gzip);
     const std::string_view content = "content";
     staged->write(std::as_bytes(std::span(content.data(), content.size())));
     CancelToken cancel;
