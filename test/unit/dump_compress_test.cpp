@@ -166,18 +166,13 @@ TEST_P(Gzip, SameInputSameBytes) {
 
 // Without its dictionary a piece would begin with nothing to refer to.
 TEST_P(Gzip, PiecesReferToWhatIsBeforeThem) {
-    const std::string part = noise(kDictionarySize);
-    std::string text;
-    while (text.size() < 4 * kPieceSize) {
-        text += part;
-    }
-    const Codec codec = gzip_codec(GetParam());
-    const auto compressor = codec.make();
+    // Half of it: zlib does not reach back the very whole of its window.
+    const std::string part = noise(kDictionarySize / 2);
+    const auto compressor = gzip_codec(GetParam()).make();
     PieceBuffer alone;
     PieceBuffer after;
-    const auto piece = bytes_of(text).first(kDictionarySize);
-    compressor->compress(piece, {}, true, alone);
-    compressor->compress(piece, bytes_of(part), true, after);
+    compressor->compress(bytes_of(part), {}, true, alone);
+    compressor->compress(bytes_of(part), bytes_of(part), true, after);
     EXPECT_LT(after.content().size() * 2, alone.content().size());
 }
 
