@@ -12,7 +12,7 @@ BUILD_PACKAGES=(
 # shellcheck disable=SC2034
 TEST_PACKAGES=(
     "${BUILD_PACKAGES[@]}" libgtest-dev clang-14 libclang-rt-14-dev clang-format shellcheck git
-    curl openssl strace attr libcap2-bin ceph-mon ceph-osd radosgw python3-boto3 libfaketime
+    curl openssl pigz strace zstd attr libcap2-bin ceph-mon ceph-osd radosgw python3-boto3 libfaketime
     python3 "postgresql-$PG_MAJOR-pgtap" libtap-parser-sourcehandler-pgtap-perl libipc-run-perl
 )
 

@@ -1,14 +1,14 @@
 #include "dump/stages.h"
 
-#include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
+#include <utility>
 
 #include "core/error.h"
+#include "io/signal_mask.h"
 
 namespace immbackup {
 
@@ -19,22 +19,6 @@ constexpr std::size_t kSparePieces = 4;
 
 // Thrown by a wait that stop() ended; never leaves a stage.
 struct Stopped {};
-
-// Signals belong to the thread that started us: stages are started with all of them blocked.
-class AllSignalsBlocked {
-  public:
-    AllSignalsBlocked() {
-        sigset_t all;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before_);
-    }
-    ~AllSignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-    AllSignalsBlocked(const AllSignalsBlocked&) = delete;
-    AllSignalsBlocked& operator=(const AllSignalsBlocked&) = delete;
-
-  private:
-    sigset_t before_{};
-};
 
 }  // namespace
 

@@ -13,6 +13,7 @@
 #include <cerrno>
 
 #include "core/digest.h"
+#include "store/read_back.h"
 #include "store/seal.h"
 
 namespace immbackup {
@@ -28,7 +29,9 @@ constexpr std::uint64_t kWriteBehind = 8ULL * 1024 * 1024;
 class LocalStaged final : public StagedArtifact {
   public:
     explicit LocalStaged(fs::path path)
-        : path_(std::move(path)), fd_(open_file(path_, O_RDWR | O_CREAT | O_EXCL, kStagedMode)) {}
+        : path_(std::move(path)),
+          fd_(open_file(path_, O_RDWR | O_CREAT | O_EXCL, kStagedMode)),
+          read_back_(path_) {}
 
     ~LocalStaged() override {
         if (!published_) {
@@ -42,6 +45,7 @@ class LocalStaged final : public StagedArtifact {
         write_all(fd_, bytes, path_);
         digest_.update(bytes);
         size_ += bytes.size();
+        read_back_.grown_to(size_);
         if (size_ - flushed_ >= kWriteBehind) {
             static_cast<void>(::sync_file_range(fd_.get(), static_cast<off64_t>(flushed_),
                                                 static_cast<off64_t>(size_ - flushed_),
@@ -52,23 +56,15 @@ class LocalStaged final : public StagedArtifact {
 
     void prove(const CancelToken& cancel) override {
         sync_file(fd_, path_);
-        drop_cache(fd_);
-        if (::lseek(fd_.get(), 0, SEEK_SET) != 0) {
-            throw system_error(errno, "read back file", path_.string());
-        }
-        Sha256 read_back;
-        const std::uint64_t size = read_blocks(fd_, path_, [&](std::span<const std::byte> block) {
-            cancel.check();
-            read_back.update(block);
-        });
+        const ReadBack::Result read = read_back_.finish(size_, cancel);
         sha256_ = digest_.hex();
-        if (size != size_ || read_back.hex() != sha256_) {
+        if (read.size != size_ || read.sha256 != sha256_) {
             throw Error(
                 ErrorCode::corrupt,
                 fmt::format("\"{}\" does not read back as it was written", path_.string()),
                 fmt::format(
                     "{} bytes with digest {} were written, {} bytes with digest {} were read.",
-                    size_, sha256_, size, read_back.hex()),
+                    size_, sha256_, read.size, read.sha256),
                 "Check the disk and its file system.");
         }
         drop_cache(fd_);
@@ -85,6 +81,7 @@ class LocalStaged final : public StagedArtifact {
     fs::path path_;
     Fd fd_;
     Sha256 digest_;
+    ReadBack read_back_;
     std::uint64_t size_ = 0;
     std::uint64_t flushed_ = 0;
     std::string sha256_;

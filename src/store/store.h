@@ -27,8 +27,9 @@ class StagedArtifact {
   public:
     virtual ~StagedArtifact() = default;
     virtual void write(std::span<const std::byte> bytes) = 0;  // hashes as it goes
-    // fsync, then the file is read back from the device (page cache dropped) and hashed again:
-    // Error(corrupt) where the digests differ.
+    // fsync; every byte is read back from the device, once, after it was written out there and
+    // dropped from the page cache, and hashed again: Error(corrupt) where the digests differ. What
+    // was written out long ago may have been read back already.
     virtual void prove(const CancelToken& cancel) = 0;
     virtual std::uint64_t size() const = 0;
     // A descriptor of its own, to read what is written while it grows; it stays good after the

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "dump/compress.h"
+#include "unit/compress_fixture.h"
 
 namespace {
 
@@ -68,14 +69,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         require(*by_zlib == *by_default);
     }
 
-    std::string gzip;
-    const auto compressor = make_gzip_compressor(level, [&](Bytes bytes) {
-        gzip.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    });
-    for (std::size_t i = 0; i < input.size(); i += step) {
-        compressor->feed(input.subspan(i, std::min(step, input.size() - i)));
-    }
-    compressor->finish();
+    std::string gzip = test::compress(Codec({DumpFormat::gzip, level}, 1),
+                                      {reinterpret_cast<const char*>(input.data()), input.size()},
+                                      step, data[0] % 3 + 1);
     const std::string_view text(reinterpret_cast<const char*>(input.data()), input.size());
     require(decompress(make_gzip_decompressor, std::as_bytes(std::span(gzip)), step) == text);
     require(decompress(make_zlib_decompressor, std::as_bytes(std::span(gzip)), step) == text);

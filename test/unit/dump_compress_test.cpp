@@ -1,5 +1,5 @@
-// gzip: what we write is read by the gunzip of the system, what we read is exactly one whole
-// member, with ISA-L and with zlib.
+// gzip and zstd: what we write is read by the system's own programs, the same for any number of
+// threads; what we read is exactly one whole member or frame.
 #include "dump/compress.h"
 
 #include <fcntl.h>
@@ -15,6 +15,7 @@
 #include <random>
 
 #include "core/error.h"
+#include "unit/compress_fixture.h"
 
 namespace immbackup {
 namespace {
@@ -23,20 +24,14 @@ std::span<const std::byte> bytes_of(std::string_view text) {
     return std::as_bytes(std::span(text));
 }
 
-using MakeCompressor = std::unique_ptr<Compressor> (*)(int, ByteSink);
+using test::compress;
 using MakeDecompressor = std::unique_ptr<Decompressor> (*)(ByteSink);
 
-std::string compress(MakeCompressor make, int level, std::string_view text, std::size_t chunk) {
-    std::string out;
-    const auto compressor = make(level, [&](std::span<const std::byte> bytes) {
-        EXPECT_LE(bytes.size(), std::size_t{256} * 1024);
-        out.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    });
-    for (std::size_t i = 0; i < text.size(); i += chunk) {
-        compressor->feed(bytes_of(text.substr(i, chunk)));
-    }
-    compressor->finish();
-    return out;
+Codec gzip_codec(int level) {
+    return {Compression{DumpFormat::gzip, level}, 1};
+}
+Codec zstd_codec(int level, int threads = 1) {
+    return {Compression{DumpFormat::zstd, level}, threads};
 }
 
 std::string decompress(MakeDecompressor make, std::string_view gzip, std::size_t chunk) {
@@ -51,8 +46,8 @@ std::string decompress(MakeDecompressor make, std::string_view gzip, std::size_t
     return out;
 }
 
-// The content according to the system's gunzip; "gunzip failed" where it complains.
-std::string gunzip(std::string_view gzip) {
+// The content according to a program of the system; "it failed" where it complains.
+std::string read_by(const std::vector<const char*>& program, std::string_view gzip) {
     std::string folder = std::filesystem::temp_directory_path() / "immbackup-gzip-XXXXXX";
     EXPECT_NE(mkdtemp(folder.data()), nullptr);
     const std::string in = folder + "/in.gz";
@@ -62,7 +57,12 @@ std::string gunzip(std::string_view gzip) {
     if (pid == 0) {
         dup2(open(in.c_str(), O_RDONLY | O_CLOEXEC), STDIN_FILENO);
         dup2(open(out.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600), STDOUT_FILENO);
-        execlp("gzip", "gzip", "-dc", nullptr);
+        std::vector<char*> arguments;
+        for (const char* word : program) {
+            arguments.push_back(const_cast<char*>(word));
+        }
+        arguments.push_back(nullptr);
+        execvp(arguments[0], arguments.data());
         _exit(127);
     }
     int status = 0;
@@ -70,7 +70,11 @@ std::string gunzip(std::string_view gzip) {
     std::ifstream file(out, std::ios::binary);
     std::string text(std::istreambuf_iterator<char>(file), {});
     std::filesystem::remove_all(folder);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? text : "gunzip failed";
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? text : "it failed";
+}
+
+std::string gunzip(std::string_view gzip) {
+    return read_by({"gzip", "-dc"}, gzip);
 }
 
 std::string noise(std::size_t size) {
@@ -102,42 +106,74 @@ std::string mixed(std::size_t size) {
     return text;
 }
 
-class Gzip : public testing::TestWithParam<int> {};
+// What begins and ends where pieces do, and near it.
+std::vector<std::string> around_pieces() {
+    std::vector<std::string> texts;
+    const std::string text = mixed(3 * kPieceSize + 100);
+    for (const std::size_t pieces : {std::size_t{1}, std::size_t{2}, std::size_t{3}}) {
+        for (const int off : {-1, 0, 1}) {
+            texts.push_back(text.substr(0, pieces * kPieceSize + static_cast<std::size_t>(off)));
+        }
+    }
+    return texts;
+}
 
-TEST_P(Gzip, SystemGunzipReadsIt) {
-    const std::vector<std::string> texts = {
+class Gzip : public testing::TestWithParam<int> {
+  protected:
+    std::vector<Codec> codecs() const {
+        return {gzip_codec(GetParam()), Codec::zlib_only(GetParam())};
+    }
+};
+
+TEST_P(Gzip, EveryReaderReadsIt) {
+    std::vector<std::string> texts = {
         "", "a", rows(5000000), noise(3000017), std::string(2000000, 'z'), mixed(8u << 20)};
-    for (const auto make : {make_gzip_compressor, make_zlib_compressor}) {
+    for (const std::string& text : around_pieces()) {
+        texts.push_back(text);
+    }
+    for (const Codec& codec : codecs()) {
         for (const std::string& text : texts) {
-            const std::string gzip = compress(make, GetParam(), text, 100000);
+            const std::string gzip = compress(codec, text, 100000, 2);
             ASSERT_TRUE(gunzip(gzip) == text) << text.size();
             ASSERT_TRUE(decompress(make_gzip_decompressor, gzip, 65536) == text) << text.size();
             ASSERT_TRUE(decompress(make_zlib_decompressor, gzip, 65536) == text) << text.size();
         }
+        const std::string gzip = compress(codec, texts.back(), 100000, 2);
+        ASSERT_TRUE(read_by({"python3", "-c",
+                             "import gzip, sys; "
+                             "sys.stdout.buffer.write(gzip.decompress(sys.stdin.buffer.read()))"},
+                            gzip) == texts.back());
+        for (const char* reader : {"pigz", "igzip"}) {
+            if (std::system((std::string("command -v ") + reader + " >/dev/null").c_str()) == 0) {
+                ASSERT_TRUE(read_by({reader, "-dc"}, gzip) == texts.back()) << reader;
+            }
+        }
     }
 }
 
-// Header: no name, no time; and the same bytes however the input is cut.
+// Header: no name, no time; and the same bytes however the input is cut, and by however many.
 TEST_P(Gzip, SameInputSameBytes) {
     const std::string text = mixed(3u << 20);
-    for (const auto make : {make_gzip_compressor, make_zlib_compressor}) {
-        const std::string whole = compress(make, GetParam(), text, text.size());
+    for (const Codec& codec : codecs()) {
+        const std::string whole = compress(codec, text, text.size());
         EXPECT_EQ(whole.substr(0, 8), std::string("\x1f\x8b\x08\0\0\0\0\0", 8));
         for (const std::size_t chunk : {1009u, 65536u, 262144u, 300000u}) {
-            EXPECT_TRUE(compress(make, GetParam(), text, chunk) == whole) << chunk;
+            EXPECT_TRUE(compress(codec, text, chunk, 1) == whole) << chunk;
+            EXPECT_TRUE(compress(codec, text, chunk, 3) == whole) << chunk;
         }
-        // A cut before the first byte, which no fixed chunk size makes.
-        std::string out;
-        const auto compressor = make(GetParam(), [&](std::span<const std::byte> bytes) {
-            out.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-        });
-        compressor->feed({});
-        compressor->feed(bytes_of(text).first(3));
-        compressor->feed({});
-        compressor->feed(bytes_of(text).subspan(3));
-        compressor->finish();
-        EXPECT_TRUE(out == whole);
     }
+}
+
+// Without its dictionary a piece would begin with nothing to refer to.
+TEST_P(Gzip, PiecesReferToWhatIsBeforeThem) {
+    // Half of it: zlib does not reach back the very whole of its window.
+    const std::string part = noise(kDictionarySize / 2);
+    const auto compressor = gzip_codec(GetParam()).make();
+    PieceBuffer alone;
+    PieceBuffer after;
+    compressor->compress(bytes_of(part), {}, true, alone);
+    compressor->compress(bytes_of(part), bytes_of(part), true, after);
+    EXPECT_LT(after.content().size() * 2, alone.content().size());
 }
 
 INSTANTIATE_TEST_SUITE_P(Level, Gzip, testing::Range(1, 10));
@@ -145,17 +181,70 @@ INSTANTIATE_TEST_SUITE_P(Level, Gzip, testing::Range(1, 10));
 TEST(GzipHuge, RoundTrip) {
     const std::string text = mixed(std::size_t{80} << 20);
     for (const int level : {1, 2, 3, 4}) {
-        const std::string gzip = compress(make_gzip_compressor, level, text, 262144);
+        const std::string gzip = compress(gzip_codec(level), text, 262144, 4);
         ASSERT_TRUE(decompress(make_gzip_decompressor, gzip, 300001) == text) << level;
         ASSERT_TRUE(gunzip(gzip) == text) << level;
     }
 }
 
-TEST(GzipName, SaysWhoCompresses) {
-    EXPECT_EQ(make_gzip_compressor(6, {})->name().substr(0, 5), "zlib ");
-    EXPECT_EQ(make_zlib_compressor(1, {})->name().substr(0, 5), "zlib ");
-    EXPECT_THROW(make_gzip_compressor(0, {}), Error);
-    EXPECT_THROW(make_gzip_compressor(10, {}), Error);
+TEST(CodecName, SaysWhoCompresses) {
+    EXPECT_EQ(gzip_codec(6).name().substr(0, 5), "zlib ");
+    EXPECT_EQ(Codec::zlib_only(1).name().substr(0, 5), "zlib ");
+    EXPECT_EQ(zstd_codec(1).name().substr(0, 5), "zstd ");
+    EXPECT_THROW(gzip_codec(0), Error);
+    EXPECT_THROW(gzip_codec(10), Error);
+    EXPECT_THROW(zstd_codec(0), Error);
+    EXPECT_THROW(zstd_codec(20), Error);
+}
+
+class Zstd : public testing::TestWithParam<int> {};
+
+TEST_P(Zstd, ItsOwnProgramReadsIt) {
+    std::vector<std::string> texts = around_pieces();
+    for (const std::string& text :
+         {std::string(), std::string("a"), noise(3000017), mixed(9u << 20)}) {
+        texts.push_back(text);
+    }
+    for (const std::string& text : texts) {
+        const std::string frame = compress(zstd_codec(GetParam(), 2), text, 100000);
+        ASSERT_TRUE(decompress(make_zstd_decompressor, frame, 65536) == text) << text.size();
+        ASSERT_TRUE(read_by({"zstd", "-dcq"}, frame) == text) << text.size();
+        ASSERT_TRUE(compress(zstd_codec(GetParam(), 4), text, 7777, 3) == frame) << text.size();
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Level, Zstd, testing::Values(1, 3, 6, 7, 9, 10, 13));
+
+// One that stops in the middle of everything, as a cancelled run does, waits for nobody.
+TEST(Stopping, StagesThatAreFullStopAtOnce) {
+    for (const Codec& codec : {gzip_codec(9), zstd_codec(3, 2)}) {
+        Stages stages(codec, 2, [](std::span<const std::byte>) {});
+        const std::string text = noise(kPieceSize);
+        for (auto room = stages.room(); !room.empty(); room = stages.room()) {
+            std::copy_n(bytes_of(text).begin(), room.size(), room.begin());
+            stages.filled(room.size());
+        }
+    }
+}
+
+TEST(Stopping, ErrorsOfTheSinkArrive) {
+    const std::string text = noise(4 * kPieceSize);
+    for (const Codec& codec : {gzip_codec(1), gzip_codec(6), zstd_codec(1)}) {
+        Stages stages(codec, 2,
+                      [](std::span<const std::byte>) { throw Error(ErrorCode::no_space, "full"); });
+        const auto room = stages.room();
+        stages.filled(room.size());
+        pollfd wake{stages.wake_fd(), POLLIN, 0};
+        while (!stages.failed() && !stages.ended()) {
+            if (codec.format() == DumpFormat::zstd && !stages.room().empty()) {
+                stages.filled(stages.room().size());  // it keeps much to itself
+                continue;
+            }
+            ::poll(&wake, 1, 1000);
+            stages.clear_wake();
+        }
+        EXPECT_THROW(stages.rethrow(), Error);
+    }
 }
 
 class Gunzip : public testing::TestWithParam<MakeDecompressor> {
@@ -176,7 +265,7 @@ class Gunzip : public testing::TestWithParam<MakeDecompressor> {
 
 TEST_P(Gunzip, RefusesEveryTruncation) {
     for (const int level : {1, 3, 6}) {
-        const std::string gzip = compress(make_gzip_compressor, level, rows(300), 1000);
+        const std::string gzip = compress(gzip_codec(level), rows(300), 1000);
         for (std::size_t size = 0; size < gzip.size(); ++size) {
             refuses(std::string_view(gzip).substr(0, size), "cut at " + std::to_string(size));
         }
@@ -185,7 +274,7 @@ TEST_P(Gunzip, RefusesEveryTruncation) {
 
 TEST_P(Gunzip, RefusesTrailingBytes) {
     for (const std::string& text : {std::string(), rows(300), noise(70000)}) {
-        const std::string gzip = compress(make_gzip_compressor, 1, text, 1000);
+        const std::string gzip = compress(gzip_codec(1), text, 1000);
         for (std::size_t extra = 1; extra <= 20; ++extra) {
             refuses(gzip + std::string(extra, '\0'), "zeros");
             refuses(gzip + noise(extra), "noise");
@@ -200,7 +289,7 @@ TEST_P(Gunzip, RefusesTrailingBytes) {
 TEST_P(Gunzip, FindsEveryDamageThatMatters) {
     const std::string text = rows(400);
     for (const int level : {1, 6}) {
-        const std::string gzip = compress(make_gzip_compressor, level, text, 1000);
+        const std::string gzip = compress(gzip_codec(level), text, 1000);
         std::size_t harmless = 0;
         for (std::size_t i = 0; i < gzip.size(); ++i) {
             for (const unsigned flip : {1u, 0x10u, 0x80u, 0xffu}) {
@@ -227,7 +316,7 @@ TEST_P(Gunzip, RefusesWhatIsNoGzip) {
 
 TEST_P(Gunzip, ReadsOtherHeaders) {
     // With name, comment, extra field and header CRC left out: as `gzip FILE` writes it.
-    const std::string plain = compress(make_zlib_compressor, 6, "hello\n", 10);
+    const std::string plain = compress(Codec::zlib_only(6), "hello\n", 10);
     std::string named = plain.substr(0, 3) + '\x08' + plain.substr(4, 6);
     named += std::string("some file.sql\0", 14) + plain.substr(10);
     EXPECT_EQ(decompress(GetParam(), named, 1000), "hello\n");
@@ -238,7 +327,7 @@ TEST_P(Gunzip, ReadsOtherHeaders) {
 }
 
 TEST_P(Gunzip, ErrorsOfTheSinkPass) {
-    const std::string gzip = compress(make_gzip_compressor, 1, rows(1000), 1000);
+    const std::string gzip = compress(gzip_codec(1), rows(1000), 1000);
     const auto decompressor =
         GetParam()([](std::span<const std::byte>) { throw Error(ErrorCode::no_space, "full"); });
     try {
@@ -252,6 +341,66 @@ TEST_P(Gunzip, ErrorsOfTheSinkPass) {
 INSTANTIATE_TEST_SUITE_P(By, Gunzip,
                          testing::Values(make_gzip_decompressor, make_zlib_decompressor),
                          [](const auto& test) { return test.index == 0 ? "Default" : "Zlib"; });
+
+void refuses_zstd(std::string_view frame, const std::string& what) {
+    for (const std::size_t chunk : {std::size_t{1}, std::size_t{7}, frame.size() + 1}) {
+        try {
+            decompress(make_zstd_decompressor, frame, chunk);
+            ADD_FAILURE() << what << " was accepted in chunks of " << chunk;
+        } catch (const Error& error) {
+            EXPECT_EQ(error.code(), ErrorCode::corrupt) << what;
+            EXPECT_FALSE(error.detail().empty());
+        }
+    }
+}
+
+TEST(Unzstd, RefusesEveryTruncation) {
+    const std::string frame = compress(zstd_codec(3), rows(300), 1000);
+    for (std::size_t size = 0; size < frame.size(); ++size) {
+        refuses_zstd(std::string_view(frame).substr(0, size), "cut at " + std::to_string(size));
+    }
+    const std::string large = compress(zstd_codec(3), mixed(3u << 20), 100000);
+    for (const std::size_t cut : {std::size_t{1}, std::size_t{4}, std::size_t{1000}}) {
+        refuses_zstd(std::string_view(large).substr(0, large.size() - cut), "the end is missing");
+    }
+}
+
+TEST(Unzstd, RefusesTrailingBytesAndOtherFrames) {
+    const std::string frame = compress(zstd_codec(3), rows(300), 1000);
+    refuses_zstd(frame + '\0', "a zero");
+    refuses_zstd(frame + frame, "a second frame");
+    refuses_zstd(std::string("\x50\x2a\x4d\x18\x04\0\0\0abcd", 12) + frame, "a skippable frame");
+    refuses_zstd(noise(1000), "noise");
+    refuses_zstd("-- PostgreSQL database dump\n", "text");
+    refuses_zstd(compress(gzip_codec(1), "x", 10), "gzip");
+    std::string unchecked = frame;
+    unchecked[4] = static_cast<char>(unchecked[4] & ~0x04);
+    refuses_zstd(unchecked, "no checksum");
+}
+
+TEST(Unzstd, FindsEveryDamageThatMatters) {
+    const std::string text = rows(400);
+    const std::string frame = compress(zstd_codec(3), text, 1000);
+    for (std::size_t i = 0; i < frame.size(); ++i) {
+        for (const unsigned flip : {1u, 0x10u, 0x80u, 0xffu}) {
+            std::string damaged = frame;
+            damaged[i] = static_cast<char>(static_cast<unsigned char>(damaged[i]) ^ flip);
+            try {
+                EXPECT_EQ(decompress(make_zstd_decompressor, damaged, 50), text) << i;
+            } catch (const Error& error) {
+                EXPECT_EQ(error.code(), ErrorCode::corrupt);
+            }
+        }
+    }
+}
+
+// A window that would take the reader's memory is refused before it is taken.
+TEST(Unzstd, RefusesHugeWindows) {
+    std::string frame = compress(zstd_codec(3), mixed(1u << 20), 100000);
+    ASSERT_EQ(frame[4] & 0x20, 0);  // no single segment: a window descriptor follows
+    frame[5] = static_cast<char>((27 - 10) << 3);
+    refuses_zstd(frame, "a window of 128 MiB");
+}
 
 }  // namespace
 }  // namespace immbackup

@@ -232,7 +232,7 @@ TEST_F(LocalStoreTest, ManifestMustDescribeTheArtifact) {
         EXPECT_TRUE(names_in(layout().incoming()).empty()) << each.what;
     }
     // What was written, but not proven.
-    auto staged = store->stage({kStem, {}, {}});
+    auto staged = store->stage({kStem, DumpFormat::gzip, {}, {}});
     const std::string_view content = "content";
     staged->write(std::as_bytes(std::span(content.data(), content.size())));
     Manifest manifest = manifest_of(kStem, *staged, "readonly");
@@ -250,13 +250,13 @@ TEST_F(LocalStoreTest, DroppedStageLeavesNothing) {
                   std::set<std::string>{std::string(kStem) + ".sql.gz.part"});
         EXPECT_EQ(mode_of(layout().incoming() / (std::string(kStem) + ".sql.gz.part")), 0600U);
         EXPECT_TRUE(throws_error(ErrorCode::exists, "part", [&] {
-            store->stage({kStem, {}, {}});
+            store->stage({kStem, DumpFormat::gzip, {}, {}});
         }));
     }
     EXPECT_TRUE(names_in(layout().incoming()).empty());
     for (const char* stem : {"", "../x", "x", "20260118T120000Z/../x"}) {
         EXPECT_TRUE(throws_error(ErrorCode::internal, "not the name of an artifact", [&] {
-            store->stage({stem, {}, {}});
+            store->stage({stem, DumpFormat::gzip, {}, {}});
         }));
     }
 }
@@ -275,7 +275,7 @@ TEST_F(LocalStoreTest, ProofFindsAnyDifference) {
         {"longer", [&] { std::ofstream(part, std::ios::app).put('c'); }},
     };
     for (const auto& each : cases) {
-        auto staged = store->stage({kStem, {}, {}});
+        auto staged = store->stage({kStem, DumpFormat::gzip, {}, {}});
         staged->write(std::as_bytes(std::span(content.data(), content.size())));
         each.change();
         EXPECT_TRUE(throws_error(ErrorCode::corrupt, "does not read back", [&] {
@@ -284,9 +284,72 @@ TEST_F(LocalStoreTest, ProofFindsAnyDifference) {
     }
 }
 
+// Behind the writer and at the end, with ends on and beside the ranges that are read at once.
+TEST_F(LocalStoreTest, ProofOfLargeFiles) {
+    const auto store = open_local_store(root());
+    constexpr std::size_t kRange = std::size_t{8} << 20;
+    std::string content(3 * kRange + 5, ' ');
+    std::uint32_t state = 1;
+    for (char& c : content) {
+        state = state * 1664525 + 1013904223;
+        c = static_cast<char>(state >> 24U);
+    }
+    for (const std::size_t size : {kRange - 1, kRange, kRange + 1, 2 * kRange, content.size()}) {
+        for (const std::size_t step : {std::size_t{100'001}, size}) {
+            auto staged = store->stage({kStem, DumpFormat::gzip, {}, {}});
+            for (std::size_t at = 0; at < size; at += step) {
+                const auto part = std::string_view(content).substr(at, std::min(step, size - at));
+                staged->write(std::as_bytes(std::span(part.data(), part.size())));
+            }
+            staged->prove(CancelToken());
+            EXPECT_EQ(staged->sha256(), sha256_hex(std::string_view(content).substr(0, size)));
+        }
+    }
+    const fs::path part = layout().incoming() / (std::string(kStem) + ".sql.gz.part");
+    for (const std::int64_t change : {-1, 1}) {
+        auto staged = store->stage({kStem, DumpFormat::gzip, {}, {}});
+        staged->write(std::as_bytes(std::span(content.data(), content.size())));
+        fs::resize_file(part, content.size() + static_cast<std::uint64_t>(change));
+        EXPECT_TRUE(throws_error(ErrorCode::corrupt, "does not read back",
+                                 [&] { staged->prove(CancelToken()); }));
+    }
+    // One that comes to nothing stops reading.
+    auto staged = store->stage({kStem, DumpFormat::gzip, {}, {}});
+    staged->write(std::as_bytes(std::span(content.data(), content.size())));
+}
+
+// An artifact of zstd has names of its own everywhere, and a stem names one artifact.
+TEST_F(LocalStoreTest, ZstdIsAnotherName) {
+    const auto store = open_local_store(root());
+    const std::string stem = kStem;
+    const auto publish = [&](DumpFormat format) {
+        auto staged = store->stage({stem, format, {}, {}});
+        staged->write(std::as_bytes(std::span("content", 7)));
+        staged->prove(CancelToken());
+        Manifest manifest = manifest_of(stem, *staged, "readonly");
+        manifest.compression = format == DumpFormat::zstd ? "zstd:3" : "gzip:1";
+        store->publish(std::move(staged), manifest);
+    };
+    publish(DumpFormat::zstd);
+    EXPECT_EQ(names_in(layout().active()),
+              (std::set<std::string>{stem + ".sql.zst", stem + ".sql.zst.sha256",
+                                     stem + ".sql.zst.manifest.json"}));
+    EXPECT_EQ(layout().format_of(stem), DumpFormat::zstd);
+    EXPECT_EQ(store->list(), std::vector<std::string>{stem});
+    EXPECT_EQ(store->read_manifest(stem).format(), DumpFormat::zstd);
+    EXPECT_FALSE(store->problem_of(stem, CancelToken()));
+    EXPECT_TRUE(store->has_manifest(stem));
+    EXPECT_EQ(store->seal_of(stem), SealLevel::readonly);
+    EXPECT_TRUE(
+        throws_error(ErrorCode::exists, "exists already", [&] { publish(DumpFormat::gzip); }));
+    EXPECT_TRUE(store->sweep({}).completed == std::vector<std::string>{stem});
+    EXPECT_EQ(store->remove(stem, "test") > 0, true);
+    EXPECT_TRUE(names_in(layout().active()).empty());
+}
+
 TEST_F(LocalStoreTest, ProofCanBeCancelled) {
     const auto store = open_local_store(root());
-    auto staged = store->stage({kStem, {}, {}});
+    auto staged = store->stage({kStem, DumpFormat::gzip, {}, {}});
     const std::string_view content = "content";
     staged->write(std::as_bytes(std::span(content.data(), content.size())));
     CancelToken cancel;

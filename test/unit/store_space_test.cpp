@@ -191,7 +191,7 @@ TEST_F(SpaceTest, ReadOnly) {
              ASSERT_EQ(::mount("none", root().c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr), 0)
                  << std::strerror(errno);
              EXPECT_TRUE(throws_error(ErrorCode::permission, "Read-only file system", [&] {
-                 store->stage({"20260118T120001Z", {}, {}});
+                 store->stage({"20260118T120001Z", DumpFormat::gzip, {}, {}});
              }));
              EXPECT_TRUE(throws_error(ErrorCode::config, "Read-only file system",
                                       [&] { open_local_store(root()); }));
