@@ -111,7 +111,7 @@ kill_at() {  # NAME RULE
     hold_request "$2"
     q 'SELECT immbackup.run_now(wait => false)' >/dev/null
     ok "killed $1" until_true 60 held_request
-    kill -KILL $(job_pid)
+    job_pid | xargs kill -KILL
     let_go
     settled "killed $1"
 }
@@ -163,7 +163,7 @@ q "SELECT immbackup.acknowledge_settings('two days')" >/dev/null
 q 'SELECT immbackup.upload_pending()' >/dev/null 2>&1 &
 UPLOADING=$!
 ok "locks are extended" until_true 60 held_request
-kill -KILL $(job_pid)
+job_pid | xargs kill -KILL
 let_go
 wait $UPLOADING
 ok "all of them, though a job was killed among them" until_true 60 bash -c "$(declare -f sql as_server q); $(declare -p WORK PG_BIN SERVER_USER); q 'SELECT immbackup.upload_pending()'; [ \"\$(q \"SELECT count(*) FROM immbackup.artifacts WHERE locked_until < now() + interval '47 hours'\")\" = 0 ]"
@@ -211,7 +211,7 @@ q 'SELECT immbackup.run_now(wait => false)' >/dev/null
 until_true 60 held_request
 until_true 60 is_sealed "$BEFORE"
 set_option s3_bucket plain
-kill -KILL $(job_pid)
+job_pid | xargs kill -KILL
 let_go
 tried() { grep -aq 'immbackup upload job: S3 cannot be used' "$WORK/server.log"; }
 ok "a bucket without Object Lock is refused" until_true 60 tried
