@@ -89,11 +89,10 @@ size_of() {
     esac
 }
 
-# Peak memory of the program itself, and verify against the tools that do as much.
+# verify against the tools that do as much.
 verify() {
     local stem file round
     set_compression gzip:1
-    /usr/bin/time -f 'backup gzip:1: %M kB resident at most' -- true 2>/dev/null || { echo 'memory: needs the package "time"'; }
     sql -c 'SELECT immbackup.run_now()' >/dev/null
     file=$(ls "$WORK"/backups/active/*.sql.gz | tail -1) stem=$(basename "$file" .sql.gz)
     for ((round = 0; round < rounds; ++round)); do

@@ -17,13 +17,13 @@ constexpr std::size_t kBlock = std::size_t{256} * 1024;
 
 // The memory of a job is bounded whatever the level. The window is, so that a reader's is, too (the
 // reader below refuses larger ones). Each thread of libzstd's has tables and input of its own: at
-// level 3 about 10 MiB, at level 9 about 20; beyond that the tables themselves are bounded, and
+// level 3 about 6 MiB, at level 9 about 15; beyond that the tables themselves are bounded, and
 // there is but one thread, the caller's.
 constexpr int kMaxWindowLog = 22;  // 4 MiB
 constexpr int kMaxWindowLogRead = 23;
 constexpr int kMaxHashLog = 21;  // of 4 bytes each
 constexpr int kMaxChainLog = 22;
-constexpr int kJobSize = 4 * 1024 * 1024;
+constexpr int kJobSize = 2 * 1024 * 1024;
 constexpr int kFewThreadsFrom = 7;
 constexpr int kNoThreadsFrom = 10;
 
