@@ -57,7 +57,7 @@ tap_result() {
 }
 
 no_workplace_names() {
-    ! git grep -nE '/work/|/tmp/build-|\.\./shared' -- . ':!scripts/test.sh'
+    ! git grep -nE '(^|[^A-Za-z%}.])/work/|/tmp/build-|\.\./shared' -- . ':!scripts/test.sh'
 }
 file_lengths() {
     local long

@@ -24,45 +24,6 @@ namespace {
 constexpr int kGraceMs = 2'000;
 constexpr std::string_view kBanner = "immbackup-vault ";
 
-[[noreturn]] void not_understood(std::string_view line) {
-    throw Error(ErrorCode::version, "the vault's helper gave an answer that is none",
-                fmt::format("It said \"{}\".", vault_word(line.substr(0, 200))),
-                "Install helper and extension of the same version: `make install install-vault`.");
-}
-
-int hex_digit(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-std::string unescaped(std::string_view text, std::string_view line) {
-    std::string out;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] != '%') {
-            out += text[i];
-            continue;
-        }
-        const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
-        const int low = high < 0 ? -1 : hex_digit(text[i + 2]);
-        if (low < 0) {
-            not_understood(line);
-        }
-        out += static_cast<char>(high * 16 + low);
-        i += 2;
-    }
-    return out;
-}
-
-std::string_view next_word(std::string_view& rest) {
-    const auto end = std::min(rest.find(' '), rest.size());
-    const std::string_view word = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    return word;
-}
-
-bool is_error_name(std::string_view name) {
-    return error_code_name(error_code_from_name(name)) == name && name != "ok";
-}
-
 constexpr std::size_t kFrameHead = 5;
 
 void put_big_endian(std::span<std::byte> to, std::uint64_t value) {
@@ -122,77 +83,7 @@ Fd connect_to(const std::string& path) {
     return fd;
 }
 
-VaultAnswer fields_of(std::string_view rest, std::string_view line) {
-    VaultAnswer answer;
-    while (!rest.empty()) {
-        const std::string_view word = next_word(rest);
-        const auto equals = word.find('=');
-        if (equals == 0 || equals == std::string_view::npos ||
-            !answer.fields.emplace(word.substr(0, equals), unescaped(word.substr(equals + 1), line))
-                 .second) {
-            not_understood(line);
-        }
-    }
-    return answer;
-}
-
 }  // namespace
-
-const std::string& VaultAnswer::text(std::string_view name) const {
-    const auto found = fields.find(name);
-    if (found == fields.end()) {
-        throw Error(ErrorCode::version,
-                    fmt::format("the vault's helper left out \"{}\" in its answer", name), {},
-                    "Install helper and extension of the same version: `make install "
-                    "install-vault`.");
-    }
-    return found->second;
-}
-
-std::uint64_t VaultAnswer::number(std::string_view name) const {
-    const std::string& value = text(name);
-    std::uint64_t out = 0;
-    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), out);
-    if (error != std::errc{} || end != value.data() + value.size()) {
-        not_understood(fmt::format("{}={}", name, value));
-    }
-    return out;
-}
-
-VaultAnswer parse_vault_answer(std::string_view line) {
-    std::string_view rest = line;
-    const std::string_view verdict = next_word(rest);
-    if (verdict == "error") {
-        const std::string_view name = next_word(rest);
-        const std::string_view message = next_word(rest);
-        if (!is_error_name(name) || message.empty() || rest.find(' ') != std::string_view::npos) {
-            not_understood(line);
-        }
-        throw Error(error_code_from_name(name), unescaped(message, line), {},
-                    unescaped(rest, line));
-    }
-    if (verdict != "ok") {
-        not_understood(line);
-    }
-    return fields_of(rest, line);
-}
-
-std::string vault_field(std::string_view name, std::string_view value) {
-    return value.empty() ? std::string() : fmt::format(" {}={}", name, vault_word(value));
-}
-std::string vault_word(std::string_view text) {
-    constexpr std::string_view kPlain =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/";
-    std::string out;
-    for (const char c : text) {
-        if (kPlain.find(c) != std::string_view::npos) {
-            out += c;
-        } else {
-            out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-        }
-    }
-    return out;
-}
 
 VaultClient::VaultClient(std::string helper, int timeout_ms) : helper_(std::move(helper)) {
     if (helper_.empty()) {
@@ -241,10 +132,10 @@ void VaultClient::take_greeting(int timeout_ms) {
     const std::string version = std::to_string(kVaultProtocol);
     if (!rest.starts_with(kBanner)) {
         broken_ = true;
-        not_understood(line);
+        vault_not_understood(line);
     }
     rest.remove_prefix(kBanner.size());
-    if (const std::string_view theirs = next_word(rest); theirs != version) {
+    if (const std::string_view theirs = next_vault_word(rest); theirs != version) {
         fail(ErrorCode::version,
              fmt::format("speaks protocol version {}, and this program speaks {}",
                          vault_word(theirs.substr(0, 20)), version),
@@ -357,7 +248,7 @@ std::string VaultClient::read_line(std::uint64_t deadline) {
         }
         if (input_.size() > kMaxVaultAnswer) {
             broken_ = true;
-            not_understood(input_);
+            vault_not_understood(input_);
         }
         receive(deadline);
     }
@@ -408,7 +299,7 @@ void VaultClient::write(std::span<const std::byte> bytes) {
         broken_ = true;
         const std::string line = read_line(monotonic_ms() + kAnswerMs);
         static_cast<void>(parse_vault_answer(line));
-        not_understood(line);
+        vault_not_understood(line);
     }
 }
 
@@ -427,12 +318,12 @@ VaultAnswer VaultClient::ask(std::string_view request, const Item& each) {
     while (true) {
         const std::string line = read_line(monotonic_ms() + kAnswerMs);
         std::string_view rest = line;
-        const std::string_view kind = next_word(rest);
+        const std::string_view kind = next_vault_word(rest);
         try {
             if (kind == "ok" || kind == "error") {
                 return parse_vault_answer(line);
             }
-            each(kind, fields_of(rest, line));
+            each(kind, vault_fields(rest, line));
         } catch (const Error& error) {
             broken_ = broken_ || error.code() == ErrorCode::version;
             throw;

@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -16,31 +15,12 @@
 #include "core/error.h"
 #include "io/fd.h"
 #include "io/process.h"
+#include "store/vault_answer.h"
 
 namespace immbackup {
 
 inline constexpr int kVaultProtocol = 1;
 inline constexpr std::size_t kMaxVaultAnswer = 64 * 1024;
-
-// The fields of an answer, decoded. What is missing or no number is an Error(version): the other
-// end does not speak as agreed.
-class VaultAnswer {
-  public:
-    std::map<std::string, std::string, std::less<>> fields;
-    Fd descriptor;  // that came with it
-
-    const std::string& text(std::string_view name) const;
-    std::uint64_t number(std::string_view name) const;
-    bool has(std::string_view name) const { return fields.contains(name); }
-};
-
-// "ok name=value …" or "error <code> <message> [<hint>]", values percent-encoded. Throws what an
-// error line says; Error(version) for anything else. Pure.
-VaultAnswer parse_vault_answer(std::string_view line);
-// Bytes other than letters, digits and -_.:/ as %XX.
-std::string vault_word(std::string_view text);
-// " name=value", or nothing where there is no value.
-std::string vault_field(std::string_view name, std::string_view value);
 
 class VaultClient {
   public:
