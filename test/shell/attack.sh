@@ -59,6 +59,10 @@ for fs in ext4 xfs btrfs tmpfs; do
     under_attack "$fs" "$LAB/$fs" vault as_client python3 "$WORK/attack.py" "$HELPER" "$LAB/$fs" "$WORK"
 done
 
+# The attempts are such that they can succeed.
+control=$(as_client python3 "$WORK/attack.py" control "$LAB/ext4" "$WORK" | tail -n 1)
+ok "control: against a file of the attacker's own, $control" test "$(sed 's/.*, \([0-9]*\) .*/\1/' <<<"$control")" -gt 15
+
 # As in a container without the capability: the other user alone has to hold.
 install -d "$LAB/ext4/container"
 make_vault "$LAB/ext4/container" 'min_retention = 1s' 'keep_newest = 1'
