@@ -5,14 +5,14 @@
 #   scripts/vault-install.sh install BUILT_HELPER
 #   scripts/vault-install.sh uninstall
 #
-# From the environment: VAULT_ROOT (/backups), VAULT_HELPER (/usr/local/libexec/immbackup-vault), VAULT_CLIENT (postgres),
+# From the environment: VAULT_ROOT (/backups), VAULT_HELPER (/usr/local/bin/immbackup-vault), VAULT_CLIENT (postgres),
 # VAULT_CLIENT_GROUP (its primary group), VAULT_OPERATORS (a group, made where it is missing; none), VAULT_SYSTEMD (yes: a
 # unit, too). Where /etc/immbackup/vault.conf is there already, it stays as it is and its root counts.
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")/.." && pwd)
 CONF=/etc/immbackup/vault.conf
 UNIT=/etc/systemd/system/immbackup-vault.service
-VAULT_HELPER=${VAULT_HELPER:-/usr/local/libexec/immbackup-vault}
+VAULT_HELPER=${VAULT_HELPER:-/usr/local/bin/immbackup-vault}
 VAULT_CLIENT=${VAULT_CLIENT:-postgres}
 PATH=$PATH:/usr/sbin:/sbin
 

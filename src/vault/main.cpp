@@ -46,8 +46,8 @@ int main(int argc, char** argv) {
     }
     const Caller caller = caller_by_exec();
     // Whoever comes in by the set-uid bit has no say in where the configuration is.
-    const bool service = argc > 1 && std::string_view(argv[1]) == "serve" &&
-                         (by_root || ::getuid() == ::geteuid());
+    const bool service =
+        argc > 1 && std::string_view(argv[1]) == "serve" && (by_root || ::getuid() == ::geteuid());
     if (service && by_root) {
         // Back from the set-uid bit, to bind the socket where root wants it.
         if (::setresuid(0, 0, 0) != 0) {

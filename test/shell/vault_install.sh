@@ -44,12 +44,12 @@ is 'the folders are as they must be' "$(owners . active logs records work)" \
     '. root:root 755;active immvault:postgres 2750;logs immvault:postgres 2750;records immvault:postgres 2750;work postgres:postgres 700;'
 is 'the plain store has moved, whole and sealed' "$(owners plain plain/active plain/active/20260118T120000Z.sql.gz plain/logs/backup_audit.jsonl | sed 's/ 6[04][04];/;/g')" \
     'plain root:root 755;plain/active postgres:postgres 700;plain/active/20260118T120000Z.sql.gz postgres:postgres;plain/logs/backup_audit.jsonl postgres:postgres;'
-is 'nothing else is left of it' "$(ls "$VAULT_ROOT" | xargs)" 'active logs plain records work'
+is 'nothing else is left of it' "$(ls -m "$VAULT_ROOT")" 'active, logs, plain, records, work'
 is 'the helper is set-uid' "$(stat -c '%U %a' "$H")" 'immvault 4755'
 is 'with its capability permitted, not effective' "$(getcap "$H" | sed 's/.* //')" 'cap_linux_immutable=p'
 is 'the vault has no way to log in' "$(getent passwd immvault | cut -d: -f6,7)" '/nonexistent:/usr/sbin/nologin'
 fails 'a second install changes nothing' 0 'stays as it is' install_vault
-is 'not even the plain store' "$(ls "$VAULT_ROOT/plain" | xargs)" 'active logs'
+is 'not even the plain store' "$(ls -m "$VAULT_ROOT/plain")" 'active, logs'
 
 sed -i 's/^min_retention.*/min_retention = 1s/; s/^keep_newest.*/keep_newest = 0/' /etc/immbackup/vault.conf
 ask 'v.append("instance_created", b"{}"); v.put("20260118T120000Z.a", "a", b"x", stamp(time.time() + 1))'

@@ -521,14 +521,23 @@ def race():
 
 def main():
     if HELPER == 'control':
-        # Each renames or removes what the next one needs: a new file for every attempt would hide nothing either.
+        # Each breaks what the next one needs: each gets a file and a process of its own.
         global attempt
         plain = attempt
 
         def anew(name, act, *args, **keys):
+            global attempts, successes
+            if os.path.lexists(MINE + '/victim'):
+                os.unlink(MINE + '/victim')
             with open(MINE + '/victim', 'w') as f:
                 f.write('x' * 5000)
-            plain(name, act, *args, **keys)
+            child = os.fork()
+            if child == 0:
+                successes = 0
+                plain(name, act, *args, **keys)
+                os._exit(successes)
+            attempts += 1
+            successes += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
         attempt = anew
         anew('a victim', lambda: False)
         on_file(MINE + '/victim')
