@@ -56,7 +56,7 @@ cmake-build:
 	    echo '$(CMAKE_FOR)' > $(CMAKE_BUILD)/configured-for; \
 	fi
 	+@$(CMAKE) --build $(CMAKE_BUILD) $(if $(findstring jobserver,$(MAKEFLAGS)),,--parallel $(BUILD_JOBS)) \
-	    --target immbackup immbackup_store
+	    --target immbackup immbackup_store immbackup-vault
 
 $(LIBRARIES) $(PROGRAM_FILE): cmake-build ;
 
@@ -80,6 +80,13 @@ uninstall: uninstall-program
 uninstall-program:
 	rm -f '$(DESTDIR)$(bindir)/immbackup'
 	test ! -L '$(DESTDIR)$(CLI_LINKDIR)/immbackup' || rm -f '$(DESTDIR)$(CLI_LINKDIR)/immbackup'
+
+# The vault (docs/vault.md): the privileged helper, its user and its folders; as root.
+.PHONY: install-vault uninstall-vault
+install-vault: cmake-build
+	scripts/vault-install.sh install $(CMAKE_BUILD)/immbackup-vault
+uninstall-vault:
+	scripts/vault-install.sh uninstall
 
 .PHONY: installcheck
 installcheck:

@@ -7,12 +7,12 @@ PG_MAJOR=${PG_MAJOR:-15}
 BUILD_PACKAGES=(
     build-essential cmake ninja-build "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR" libpq-dev
     zlib1g-dev libssl-dev libcurl4-openssl-dev libxml2-dev libisal-dev libzstd-dev nlohmann-json3-dev libfmt-dev libcli11-dev libhowardhinnant-date-dev libcap-dev
-    e2fsprogs jq tzdata util-linux
+    e2fsprogs jq tzdata util-linux libcap2-bin
 )
 # shellcheck disable=SC2034
 TEST_PACKAGES=(
     "${BUILD_PACKAGES[@]}" libgtest-dev clang-14 libclang-rt-14-dev clang-format shellcheck git
-    curl openssl pigz strace zstd attr libcap2-bin ceph-mon ceph-osd radosgw python3-boto3 libfaketime
+    curl openssl pigz strace zstd attr xfsprogs btrfs-progs procps ceph-mon ceph-osd radosgw python3-boto3 libfaketime
     python3 "postgresql-$PG_MAJOR-pgtap" libtap-parser-sourcehandler-pgtap-perl libipc-run-perl
 )
 

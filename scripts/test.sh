@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.." || exit 1
 # Two lanes go side by side once all is built and installed: one compiles and computes (at a lower priority), the other
 # mostly waits for servers.
 COMPUTING=(unit sanitize fuzz)
-SERVING=(regress pgtap cli tap worker kill idle disk retention vault s3 upload faults realworld docs quickstart)
+SERVING=(regress pgtap cli tap worker kill idle disk retention attack vault s3 upload faults realworld docs quickstart)
 SUITES=(lint build "${COMPUTING[@]}" "${SERVING[@]}")
 PASSED=0 FAILED=0 SKIPPED=0
 LOGS=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-test.XXXXXX")
@@ -150,6 +150,11 @@ suite_retention() { shell_tap retention test/shell/retention.sh; }
 suite_vault() { shell_tap vault test/shell/vault.sh; }
 suite_idle() { shell_tap idle test/shell/idle.sh; }
 suite_disk() { shell_tap disk test/shell/disk.sh; }
+# The vault's helper, by those whom it must withstand, and its installation.
+suite_attack() {
+    shell_tap attack test/shell/attack.sh
+    shell_tap vault-install test/shell/vault_install.sh
+}
 # The S3 library against a scripted server and against a real one.
 suite_s3() {
     local start=$SECONDS status

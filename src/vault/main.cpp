@@ -40,19 +40,26 @@ int serve(int argc, char** argv) {
 
 int main(int argc, char** argv) {
     using namespace immbackup::vault;
-    const bool set_uid = ::getuid() != ::geteuid();
-    if (set_uid && ::geteuid() == 0) {
-        return 1;  // never root
+    const bool by_root = ::getuid() == 0;
+    if (::geteuid() == 0 && !by_root) {
+        return 1;  // never set-uid root
     }
     const Caller caller = caller_by_exec();
-    const bool service = argc > 1 && std::string_view(argv[1]) == "serve";
-    if (set_uid) {
+    // Whoever comes in by the set-uid bit has no say in where the configuration is.
+    const bool service =
+        argc > 1 && std::string_view(argv[1]) == "serve" && (by_root || ::getuid() == ::geteuid());
+    if (service && by_root) {
+        // Back from the set-uid bit, to bind the socket where root wants it.
+        if (::setresuid(0, 0, 0) != 0) {
+            return 1;
+        }
+    } else if (::getuid() != ::geteuid()) {
         // Before anything else: now the caller cannot signal this process any more.
         become(::geteuid(), ::getegid());
     }
-    shed_inheritance(service && !set_uid);
+    shed_inheritance(service);
     try {
-        if (service && !set_uid) {
+        if (service) {
             return serve(argc, argv);
         }
         if (argc != 1) {

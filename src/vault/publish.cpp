@@ -127,13 +127,14 @@ Appended prove_and_attest(const Session& session, const Artifact& artifact, bool
 }
 
 std::vector<std::pair<std::string, std::uint64_t>> discard_unsealed(const Tree& tree,
-                                                                    const std::string& stem) {
+                                                                    const std::string& stem,
+                                                                    bool even_whole) {
     std::vector<std::pair<std::string, std::uint64_t>> removed;
     const Artifact artifact = look_at(tree, stem);
-    bool unsealed = !artifact.attested && !artifact.newer();
+    bool unsealed = !artifact.attested && (even_whole || !artifact.whole());
     for (const SealedFile& file : artifact.files) {
-        // Where there are no flags, one without a manifest never was an artifact.
-        unsealed = unsealed && !file.flagged;
+        unsealed =
+            unsealed && (!file.there() || (file.state == RecordState::sound && !file.flagged));
     }
     if (!unsealed) {
         return removed;
@@ -170,7 +171,7 @@ Appended publish(const Session& session, const SealRecord& seal, std::array<Unna
         flag_all(tree, artifact);
     } catch (const Failure&) {
         if (ours) {
-            static_cast<void>(discard_unsealed(tree, seal.stem));
+            static_cast<void>(discard_unsealed(tree, seal.stem, true));
         }
         throw;
     }

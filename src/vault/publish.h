@@ -26,9 +26,11 @@ void flag_all(const Tree& tree, const Artifact& artifact);
 // where something is not what its record states.
 Appended prove_and_attest(const Session& session, const Artifact& artifact, bool recovered);
 
-// Removes the files of a stem that is not attested, if none of them bears a flag.
-// Returns what was removed: names and sizes.
+// Removes what a publication that was cut off left of a stem: not attested, no flag, each file
+// with a sound seal record, which it had before its name. All three of them only where
+// `even_whole`. What has no record of ours is nothing of ours to remove. Returns names and sizes.
 std::vector<std::pair<std::string, std::uint64_t>> discard_unsealed(const Tree& tree,
-                                                                    const std::string& stem);
+                                                                    const std::string& stem,
+                                                                    bool even_whole);
 
 }  // namespace immbackup::vault

@@ -53,7 +53,7 @@ void recover_one(const Session& session, const std::string& stem, Done& done) {
         done.completed.push_back(stem);
         return;
     }
-    auto removed = discard_unsealed(tree, stem);
+    auto removed = discard_unsealed(tree, stem, false);
     if (!removed.empty()) {
         done.removed.insert(done.removed.end(), removed.begin(), removed.end());
         return;

@@ -79,6 +79,6 @@ lab_end() {
         # The loop device goes with the last mount of it.
         umount "$LAB/$fs" 2>/dev/null
     done
-    umount -l /etc "$LAB/.etc" "$LAB" 2>/dev/null
+    umount -l /etc "$LAB/.etc" "$LAB" "$WORK/nosuid" 2>/dev/null
     rm -rf "$WORK"
 }

@@ -2,6 +2,7 @@
 """Everything that the OS user of the server can try against a vault. Run as that user:
 
     attack.py HELPER ROOT WORKDIR [dac]
+    attack.py control ROOT WORKDIR: the attempts at files, against one that is nobody's but the attacker's
 
 HELPER is the set-uid program or a service's socket. Prints each attempt that succeeded, and at the end
 "N attempts, N successes". An attempt is refused by an error of the system or of the helper; that nothing has changed
@@ -463,7 +464,8 @@ def on_process():
             attempt('/proc/PID/fd/%d' % fd, lambda n=fd: os.open('/proc/%d/fd/%d' % (pid, n), os.O_RDWR))
             attempt('pidfd_getfd %d' % fd, lambda n=fd: syscall(438, os.pidfd_open(pid), n, 0))
         for name in ('oom_score_adj', 'coredump_filter', 'clear_refs', 'uid_map', 'timerslack_ns'):
-            attempt('/proc/PID/%s to write' % name, lambda n=name: open('/proc/%d/%s' % (pid, n), 'w').write('1'))
+            attempt('/proc/PID/%s to write' % name, lambda n=name: with_fd(
+                '/proc/%d/%s' % (pid, n), os.O_WRONLY, lambda fd: os.write(fd, b'1')))
         attempt('prlimit', resource.prlimit, pid, resource.RLIMIT_FSIZE, (0, 0))
         attempt('setpriority', os.setpriority, os.PRIO_PROCESS, pid, 19)
         attempt('affinity', os.sched_setaffinity, pid, {0})
@@ -494,7 +496,7 @@ def stop_early():
 
 def race():
     """Many threads at the names, while artifacts are being sealed."""
-    seconds = 2
+    seconds = 1
     hammer = subprocess.Popen([WORK + '/race', ROOT, '20260120T', str(seconds)], stdout=subprocess.PIPE)
     end = time.time() + seconds
     number = 0
@@ -518,6 +520,29 @@ def race():
 
 
 def main():
+    if HELPER == 'control':
+        # Each breaks what the next one needs: each gets a file and a process of its own.
+        global attempt
+        plain = attempt
+
+        def anew(name, act, *args, **keys):
+            global attempts, successes
+            if os.path.lexists(MINE + '/victim'):
+                os.unlink(MINE + '/victim')
+            with open(MINE + '/victim', 'w') as f:
+                f.write('x' * 5000)
+            child = os.fork()
+            if child == 0:
+                successes = 0
+                plain(name, act, *args, **keys)
+                os._exit(successes)
+            attempts += 1
+            successes += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+        attempt = anew
+        anew('a victim', lambda: False)
+        on_file(MINE + '/victim')
+        print('%d attempts, %d successes' % (attempts, successes))
+        return 0
     with vault() as v:
         level = v.ask('status')['level']
         wanted = 'vault-dac' if DAC else 'vault'
