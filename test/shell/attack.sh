@@ -7,6 +7,15 @@ ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 export WORK=${WORK:-$(mktemp -d "${TMPDIR:-/tmp}/immbackup-attack.XXXXXX")}
 . "$ROOT/test/lib/tap.sh"
 . "$ROOT/test/lib/vault.sh"
+# One attack, with a configuration of its own: they go side by side.
+if [ "${1:-}" = --one ]; then
+    HELPER=$WORK/immbackup-vault LAB=/mnt
+    mount -t tmpfs -o mode=0755 config /etc/immbackup || exit 1
+    make_vault "$2" 'min_retention = 1s' "keep_newest = $3"
+    shift 3
+    "$@"
+    exit
+fi
 own_namespace "$@"
 trap 'stop_service; lab_end' EXIT
 SERVICE=
@@ -37,39 +46,54 @@ seals_stand() {  # ROOT FLAGS
     flags=$(lsattr -d "$1/logs/backup_audit.jsonl" | cut -d' ' -f1)
     [[ $2 != vault || $flags = *a* ]] || { echo "the log has no flag"; return 1; }
 }
-ATTEMPTS=0
-# Attacks, prints what succeeded, and looks at what is left.
-under_attack() {  # NAME ROOT LEVEL COMMAND...
-    local name=$1 root=$2 level=$3 output total
-    shift 3
-    output=$("$@" 2>&1)
-    printf '%s\n' "$output" | sed 's/^/# /'
-    total=$(sed -n 's/^\([0-9]*\) attempts, 0 successes$/\1/p' <<<"$output")
-    ok "$name: $total attempts, no success" test -n "$total"
-    ATTEMPTS=$((ATTEMPTS + ${total:-0}))
-    ok "$name: all seals stand" seals_stand "$root" "$level"
-    ok "$name: the log verifies by other means" sh "$WORK/verify-audit.sh" "$root/logs/backup_audit.jsonl"
-    ok "$name: after the date, and not before, purge works" as_client python3 "$WORK/after_date.py" "$HELPER_AT"
+# aside NAME ROOT KEEP_NEWEST COMMAND...: in the background, its output in $WORK/NAME.out.
+aside() {
+    local name=$1
+    shift
+    install -d "$1"
+    unshare -m --propagation private bash "$0" --one "$@" >"$WORK/$name.out" 2>&1 &
 }
-
-HELPER_AT=$HELPER
-for fs in ext4 xfs btrfs tmpfs; do
-    make_fs "$fs"
-    make_vault "$LAB/$fs" 'min_retention = 1s' 'keep_newest = 1'
-    under_attack "$fs" "$LAB/$fs" vault as_client python3 "$WORK/attack.py" "$HELPER" "$LAB/$fs" "$WORK"
+show() { sed 's/^/# /' "$WORK/$1.out"; }
+ATTEMPTS=0
+# What came of an attack, and what is left.
+after_attack() {  # NAME ROOT LEVEL
+    local total
+    show "$1"
+    total=$(sed -n 's/^\([0-9]*\) attempts, 0 successes$/\1/p' "$WORK/$1.out")
+    ok "$1: $total attempts, no success" test -n "$total"
+    ATTEMPTS=$((ATTEMPTS + ${total:-0}))
+    ok "$1: after the date, and not before, purge works" grep -qx 'the date counts' "$WORK/$1.out"
+    ok "$1: all seals stand" seals_stand "$2" "$3"
+    ok "$1: the log verifies by other means" sh "$WORK/verify-audit.sh" "$2/logs/backup_audit.jsonl"
+}
+cat >"$WORK/attack" <<'END'
+#!/bin/sh
+# attack HELPER ROOT [dac]: as the client, without the capability in the bounding set where "dac" is said.
+set -e
+without=
+[ -z "$3" ] || without='--bounding-set -linux_immutable'
+for script in "attack.py $1 $2 $WORK $3" "after_date.py $1"; do
+    setpriv --reuid postgres --regid postgres --init-groups $without env PATH=/usr/bin:/bin python3 "$WORK/"$script
 done
+END
+chmod +x "$WORK/attack"
 
+FILE_SYSTEMS=(ext4 xfs btrfs tmpfs)
+for fs in "${FILE_SYSTEMS[@]}"; do
+    make_fs "$fs" >/dev/null 2>&1
+    aside "$fs" "$LAB/$fs" 1 "$WORK/attack" "$HELPER" "$LAB/$fs"
+done
+# As in a container without the capability: the other user alone has to hold.
+aside container "$LAB/ext4/container" 1 "$WORK/attack" "$HELPER" "$LAB/ext4/container" dac
+aside rules "$LAB/ext4/rules" 0 python3 "$WORK/rules.py" "$HELPER" "$LAB/ext4/rules"
+wait
+for fs in "${FILE_SYSTEMS[@]}"; do after_attack "$fs" "$LAB/$fs" vault; done
+after_attack container "$LAB/ext4/container" vault-dac
+show rules
+ok 'the rules for dates, clocks, holds, quotas, versions and torn logs hold' grep -qx 'all rules hold' "$WORK/rules.out"
 # The attempts are such that they can succeed.
 control=$(as_client python3 "$WORK/attack.py" control "$LAB/ext4" "$WORK" | tail -n 1)
 ok "control: against a file of the attacker's own, $control" test "$(sed 's/.*, \([0-9]*\) .*/\1/' <<<"$control")" -gt 15
-
-# As in a container without the capability: the other user alone has to hold.
-install -d "$LAB/ext4/container"
-make_vault "$LAB/ext4/container" 'min_retention = 1s' 'keep_newest = 1'
-as_contained() { setpriv --reuid postgres --regid postgres --init-groups --bounding-set -linux_immutable env PATH=/usr/bin:/bin "$@"; }
-as_client() { as_contained "$@"; }
-under_attack 'no capability' "$LAB/ext4/container" vault-dac as_contained python3 "$WORK/attack.py" "$HELPER" "$LAB/ext4/container" "$WORK" dac
-as_client() { setpriv --reuid postgres --regid postgres --init-groups env PATH=/usr/bin:/bin "$@"; }
 
 # As a service: under no_new_privs, as systemd starts it.
 install -d "$LAB/xfs/service"
@@ -82,8 +106,11 @@ start_service() {
     until_true 10 test -S "$LAB/run/vault.sock"
 }
 start_service
-HELPER_AT=$LAB/run/vault.sock
-under_attack 'service' "$LAB/xfs/service" vault as_client python3 "$WORK/attack.py" "$LAB/run/vault.sock" "$LAB/xfs/service" "$WORK"
+# The helper is killed at each of its steps meanwhile.
+aside faults "$LAB/ext4/faults" 0 python3 "$WORK/faults.py" "$HELPER" "$LAB/ext4/faults"
+FAULTS=$!
+"$WORK/attack" "$LAB/run/vault.sock" "$LAB/xfs/service" >"$WORK/service.out" 2>&1
+after_attack service "$LAB/xfs/service" vault
 ok 'service: strangers are refused, operators are not, one user cannot keep the others out' python3 "$WORK/service.py" "$LAB/run/vault.sock"
 stop_service
 # By root, as the entrypoint of a container or a pod does it, with no more rights than it needs.
@@ -96,6 +123,10 @@ is 'service: with one capability' "$(sed -n 's/^CapPrm:\t0*//p' "/proc/$SERVICE/
 ok 'service: and serves' as_client python3 "$WORK/after_date.py" "$LAB/pod/vault.sock"
 stop_service
 
+wait "$FAULTS"
+show faults
+ok 'killed at each step, nothing half is attested, and recovery cleans up' grep -qE '^[0-9]+ kills, 0 failures$' "$WORK/faults.out"
+ok 'faults: the log verifies by other means' sh "$WORK/verify-audit.sh" "$LAB/ext4/faults/logs/backup_audit.jsonl"
 # What is wrong with the ground it stands on, it says, and takes nothing.
 bad_ground() {  # DESCRIPTION WORDS COMMAND... (undone by the caller)
     local output
@@ -115,12 +146,6 @@ chown root /etc/immbackup/vault.conf; chmod o+w /etc/immbackup/vault.conf; bad_g
 make_vault "$LAB/ext4" 'colour = red'; bad_ground 'an unknown key is refused' 'line 3'
 rm /etc/immbackup/vault.conf; bad_ground 'so is none' 'vault.conf'
 
-install -d "$LAB/ext4/faults"
-make_vault "$LAB/ext4/faults" 'min_retention = 1s' 'keep_newest = 0'
-faults=$(python3 "$WORK/faults.py" "$HELPER" "$LAB/ext4/faults" 2>&1)
-printf '%s\n' "$faults" | sed 's/^/# /'
-ok 'killed at each step, nothing half is attested, and recovery cleans up' grep -qE '^[0-9]+ kills, 0 failures$' <<<"$faults"
-ok 'faults: the log verifies by other means' sh "$WORK/verify-audit.sh" "$LAB/ext4/faults/logs/backup_audit.jsonl"
 # What it did not seal, it does not remove: a copy without attributes and flags may be all that somebody has left.
 make_vault "$LAB/ext4/faults"
 cp --no-preserve=all "$LAB/ext4/active/20260118T120000Z.shop.sql.gz" "$LAB/ext4/faults/active/20260118T120000Z.copy.sql.gz"

@@ -62,7 +62,7 @@ static void attack(const char *path, const char *mine) {
 static void *hammer(void *number) {
     char folder[4096], path[8192], mine[4200];
     snprintf(folder, sizeof folder, "%s/active", root);
-    snprintf(mine, sizeof mine, "%s/work/race.%ld", root, (long)number);
+    snprintf(mine, sizeof mine, "%s/%s/race.%ld", root, "work", (long)number);
     while (time(NULL) < end) {
         DIR *dir = opendir(folder);
         struct dirent *entry;
