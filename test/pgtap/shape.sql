@@ -6,7 +6,7 @@
 \pset pager off
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
-SELECT plan(56);
+SELECT plan(57);
 
 SELECT has_schema('immbackup');
 SELECT schema_owner_is('immbackup', current_user);
