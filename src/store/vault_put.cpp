@@ -27,7 +27,8 @@ void VaultPut::begin() {
     const Time until = now() + std::min(staging_.keep, latest_);
     VaultAnswer answer = client_->ask(
         "put" + vault_field("stem", staging_.stem) + vault_field("database", staging_.subject) +
-        vault_field("retain_until", format_time(until)) + " reader=1");
+        vault_field("retain_until", format_time(until)) +
+        (staging_.format == DumpFormat::zstd ? vault_field("format", "zstd") : "") + " reader=1");
     promised_ = parse_time(answer.text("retain_until"));
     if (!promised_ || !answer.descriptor) {
         throw Error(ErrorCode::version,

@@ -29,9 +29,9 @@ RecordState read_record(const Fd& fd, SealRecord& record) {
     return parse_record({text.data(), static_cast<std::size_t>(size)}, record);
 }
 
-SealedFile look_at_file(const Tree& tree, const std::string& stem, FileKind kind) {
+SealedFile look_at_file(const Tree& tree, const std::string& stem, FileKind kind, Format format) {
     SealedFile file;
-    file.fd = open_in(tree.active(), file_name(stem, kind));
+    file.fd = open_in(tree.active(), file_name(stem, kind, format));
     if (!file.fd) {
         return file;
     }
@@ -138,9 +138,18 @@ std::string extension_name(const std::string& stem, std::size_t number) {
 Artifact look_at(const Tree& tree, const std::string& stem) {
     Artifact artifact;
     artifact.stem = stem;
-    for (const FileKind kind : kFileKinds) {
-        SealedFile& file = artifact.files.at(static_cast<std::size_t>(kind));
-        file = look_at_file(tree, stem, kind);
+    // A stem has files of one format: put refuses a second one.
+    for (const Format format : kFormats) {
+        if (artifact.any()) {
+            break;
+        }
+        artifact.format = format;
+        for (const FileKind kind : kFileKinds) {
+            artifact.files.at(static_cast<std::size_t>(kind)) =
+                look_at_file(tree, stem, kind, format);
+        }
+    }
+    for (const SealedFile& file : artifact.files) {
         if (file.state == RecordState::sound) {
             artifact.retain_until = std::max(artifact.retain_until, file.record.retain_until);
         }
@@ -170,7 +179,7 @@ Inventory inventory(const Tree& tree) {
     Inventory out;
     for (const std::string& name : names_in(tree.active())) {
         if (auto parts = parse_file_name(name)) {
-            out.stems.push_back(std::move(parts->first));
+            out.stems.push_back(std::move(parts->stem));
         } else {
             out.foreign.push_back(name);
         }

@@ -34,6 +34,7 @@ const char* state_name(ArtifactState state);
 
 struct Artifact {
     std::string stem;
+    Format format = Format::gzip;     // by the names of its files
     std::array<SealedFile, 3> files;  // by FileKind
     bool attested = false;
     bool held = false;

@@ -27,8 +27,8 @@ void finish(const Unnamed& file, const SealRecord& record) {
 // The quota once more, since others may have published meanwhile, and all three names, the
 // manifest's last: who sees it sees the rest, after a power failure too. `ours` becomes true with
 // the first name that we gave.
-void link_all(const Session& session, const std::string& stem, const std::array<Unnamed, 3>& files,
-              bool& ours) {
+void link_all(const Session& session, const std::string& stem, Format format,
+              const std::array<Unnamed, 3>& files, bool& ours) {
     const Tree& tree = session.tree();
     const Fd lock = tree.lock(Tree::Lock::log, Tree::Share::exclusive);
     const Config& config = session.config();
@@ -47,7 +47,7 @@ void link_all(const Session& session, const std::string& stem, const std::array<
             sync(tree.active());
         }
         link_file(files.at(static_cast<std::size_t>(kind)).fd, tree.active(),
-                  file_name(stem, kind));
+                  file_name(stem, kind, format));
         ours = true;
     }
     sync(tree.active());
@@ -141,15 +141,16 @@ std::vector<std::pair<std::string, std::uint64_t>> discard_unsealed(const Tree& 
     }
     for (const FileKind kind : {FileKind::manifest, FileKind::digest, FileKind::artifact}) {
         if (artifact.file(kind).there()) {
-            remove_in(tree.active(), file_name(stem, kind));
-            removed.emplace_back(file_name(stem, kind), artifact.file(kind).size);
+            remove_in(tree.active(), file_name(stem, kind, artifact.format));
+            removed.emplace_back(file_name(stem, kind, artifact.format), artifact.file(kind).size);
         }
     }
     sync(tree.active());
     return removed;
 }
 
-Appended publish(const Session& session, const SealRecord& seal, std::array<Unnamed, 3> files) {
+Appended publish(const Session& session, const SealRecord& seal, Format format,
+                 std::array<Unnamed, 3> files) {
     const Tree& tree = session.tree();
     for (const FileKind kind : kFileKinds) {
         const Unnamed& file = files.at(static_cast<std::size_t>(kind));
@@ -164,7 +165,7 @@ Appended publish(const Session& session, const SealRecord& seal, std::array<Unna
     bool ours = false;
     Artifact artifact;
     try {
-        link_all(session, seal.stem, files, ours);
+        link_all(session, seal.stem, format, files, ours);
         artifact = look_at(tree, seal.stem);
         check_same(artifact, files);
         files = {};  // no descriptor that can write is left when the flags are set

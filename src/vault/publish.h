@@ -17,7 +17,8 @@ struct Unnamed {
 // Seal records, modes, names (manifest last), flags, read-back under the flags, attestation.
 // `seal` says what all three have in common. On a failure no flag is cleared and nothing attested;
 // names that no flag holds are taken back.
-Appended publish(const Session& session, const SealRecord& seal, std::array<Unnamed, 3> files);
+Appended publish(const Session& session, const SealRecord& seal, Format format,
+                 std::array<Unnamed, 3> files);
 
 // Sets the flags that the records state and that are not there.
 void flag_all(const Tree& tree, const Artifact& artifact);

@@ -62,7 +62,7 @@ void remove_file(const Tree& tree, const Artifact& artifact, FileKind kind) {
     if (file.flagged && !set_flag(file.fd, Flag::immutable, false)) {
         throw Failure{Code::permission, "the immutable flag cannot be lifted here", {}};
     }
-    remove_in(tree.active(), file_name(artifact.stem, kind));
+    remove_in(tree.active(), file_name(artifact.stem, kind, artifact.format));
 }
 
 void remove_record(const Tree& tree, const std::string& name) {

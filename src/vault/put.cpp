@@ -21,8 +21,10 @@ void check_names(const Session& session, const std::string& stem, const std::str
     }
     const Tree& tree = session.tree();
     bool taken = exists_in(tree.records(), attestation_name(stem));
-    for (const FileKind kind : kFileKinds) {
-        taken = taken || exists_in(tree.active(), file_name(stem, kind));
+    for (const Format format : kFormats) {
+        for (const FileKind kind : kFileKinds) {
+            taken = taken || exists_in(tree.active(), file_name(stem, kind, format));
+        }
     }
     if (taken) {
         throw Failure{
@@ -72,8 +74,10 @@ Unnamed receive(Session& session, Fd fd, std::uint64_t room, const char* what) {
     return {std::move(fd), commit.size, commit.sha256};
 }
 
-Unnamed checksum_file(const Tree& tree, const std::string& stem, const Digest& sha256) {
-    const std::string text = to_hex(sha256) + "  " + file_name(stem, FileKind::artifact) + '\n';
+Unnamed checksum_file(const Tree& tree, const std::string& stem, Format format,
+                      const Digest& sha256) {
+    const std::string text =
+        to_hex(sha256) + "  " + file_name(stem, FileKind::artifact, format) + '\n';
     Sha256 sha;
     sha.update(text);
     Unnamed file{create_unnamed(tree.active()), text.size(), sha.finish()};
@@ -102,6 +106,7 @@ std::string put(Session& session, const Request& request) {
     if (wants_reader && !session.can_pass_descriptors()) {
         throw Failure{Code::usage, "a reader needs answers to go to a Unix stream socket", {}};
     }
+    const Format format = format_from_name(request.get("format")).value_or(Format::gzip);
     check_names(session, stem, database);
     const std::uint64_t room = room_for_one(session);
     const Level level = session.level();
@@ -128,9 +133,9 @@ std::string put(Session& session, const Request& request) {
     seal.retain_until = until;
     seal.sealed = sample_clocks().wall;
     seal.level = level;
-    Unnamed digest = checksum_file(session.tree(), stem, artifact.sha256);
-    const Appended said =
-        publish(session, seal, {std::move(artifact), std::move(digest), std::move(manifest)});
+    Unnamed digest = checksum_file(session.tree(), stem, format, artifact.sha256);
+    const Appended said = publish(session, seal, format,
+                                  {std::move(artifact), std::move(digest), std::move(manifest)});
     return field("stem", stem) + field("level", level_name(level)) +
            field("retain_until", format_time(until)) + field("sealed", format_time(seal.sealed)) +
            place(said);

@@ -15,7 +15,7 @@ struct Grammar {
 };
 
 constexpr std::array<Grammar, 11> kGrammar{{
-    {Verb::put, "put", " stem database retain_until ", " reader "},
+    {Verb::put, "put", " stem database retain_until ", " format reader "},
     {Verb::append, "append", " event origin ", " "},
     {Verb::adopt, "adopt", " ", " "},
     {Verb::purge, "purge", " stem ", " reason "},
@@ -51,6 +51,9 @@ bool is_valid(std::string_view key, std::string_view value) {
     }
     if (key == "origin") {
         return is_word(value, 16) && value != "vault";
+    }
+    if (key == "format") {
+        return format_from_name(value).has_value();
     }
     if (key == "reader" || key == "full") {
         return value == "1";

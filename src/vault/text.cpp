@@ -61,8 +61,13 @@ std::optional<Millis> make_time(int year, int month, int day, int hour, int minu
     return (((days * 24 + hour) * 60 + minute) * 60 + second) * 1000;
 }
 
-constexpr std::array<std::string_view, 3> kSuffixes{".sql.gz", ".sql.gz.sha256",
-                                                    ".sql.gz.manifest.json"};
+constexpr std::array<std::string_view, 2> kFormatSuffixes{".sql.gz", ".sql.zst"};
+constexpr std::array<std::string_view, 3> kKindSuffixes{"", ".sha256", ".manifest.json"};
+
+std::string suffix_of(FileKind kind, Format format) {
+    return std::string(kFormatSuffixes.at(static_cast<std::size_t>(format))) +
+           std::string(kKindSuffixes.at(static_cast<std::size_t>(kind)));
+}
 
 // The code point at `at`, which moves on; -1 where the bytes are not UTF-8 (RFC 3629).
 int next_code_point(std::string_view text, std::size_t& at) {
@@ -217,17 +222,25 @@ const char* kind_name(FileKind kind) {
                                       : "manifest";
 }
 
-std::string file_name(std::string_view stem, FileKind kind) {
-    return std::string(stem) + std::string(kSuffixes.at(static_cast<std::size_t>(kind)));
+std::optional<Format> format_from_name(std::string_view name) {
+    return name == "gzip"   ? std::optional(Format::gzip)
+           : name == "zstd" ? std::optional(Format::zstd)
+                            : std::nullopt;
 }
 
-std::optional<std::pair<std::string, FileKind>> parse_file_name(std::string_view name) {
-    for (const FileKind kind : {FileKind::manifest, FileKind::digest, FileKind::artifact}) {
-        const std::string_view suffix = kSuffixes.at(static_cast<std::size_t>(kind));
-        if (name.ends_with(suffix)) {
-            const std::string_view stem = name.substr(0, name.size() - suffix.size());
-            if (token_of_stem(stem)) {
-                return std::pair{std::string(stem), kind};
+std::string file_name(std::string_view stem, FileKind kind, Format format) {
+    return std::string(stem) + suffix_of(kind, format);
+}
+
+std::optional<FileName> parse_file_name(std::string_view name) {
+    for (const Format format : kFormats) {
+        for (const FileKind kind : {FileKind::manifest, FileKind::digest, FileKind::artifact}) {
+            const std::string suffix = suffix_of(kind, format);
+            if (name.ends_with(suffix)) {
+                const std::string_view stem = name.substr(0, name.size() - suffix.size());
+                if (token_of_stem(stem)) {
+                    return FileName{std::string(stem), kind, format};
+                }
             }
         }
     }

@@ -36,8 +36,17 @@ enum class FileKind { artifact, digest, manifest };
 inline constexpr std::array<FileKind, 3> kFileKinds{FileKind::artifact, FileKind::digest,
                                                     FileKind::manifest};
 const char* kind_name(FileKind kind);
-std::string file_name(std::string_view stem, FileKind kind);
-std::optional<std::pair<std::string, FileKind>> parse_file_name(std::string_view name);
+// How the dump is compressed: it is in the names of all three files.
+enum class Format { gzip, zstd };
+inline constexpr std::array<Format, 2> kFormats{Format::gzip, Format::zstd};
+std::optional<Format> format_from_name(std::string_view name);  // "gzip", "zstd"
+std::string file_name(std::string_view stem, FileKind kind, Format format);
+struct FileName {
+    std::string stem;
+    FileKind kind;
+    Format format;
+};
+std::optional<FileName> parse_file_name(std::string_view name);
 
 // `utf8` as a JSON string with its quotes, ASCII only; nothing where it is not UTF-8.
 std::optional<std::string> json_string(std::string_view utf8);

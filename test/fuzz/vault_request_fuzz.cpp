@@ -28,11 +28,13 @@ void check_request(const std::string& line) {
     if (const auto stem = request.get("stem"); !stem.empty()) {
         require(stem.find('/') == std::string_view::npos &&
                 stem.find('\0') == std::string_view::npos);
-        for (const FileKind kind : kFileKinds) {
-            const std::string name = file_name(stem, kind);
-            const auto parsed = parse_file_name(name);
-            require(name.size() <= 255 && parsed && parsed->first == stem &&
-                    parsed->second == kind);
+        for (const Format format : kFormats) {
+            for (const FileKind kind : kFileKinds) {
+                const std::string name = file_name(stem, kind, format);
+                const auto parsed = parse_file_name(name);
+                require(name.size() <= 255 && parsed && parsed->stem == stem &&
+                        parsed->kind == kind && parsed->format == format);
+            }
         }
     }
     require(request.get("origin") != kOrigin);

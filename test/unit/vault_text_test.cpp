@@ -72,9 +72,12 @@ TEST(VaultText, StemsAreThoseOfCore) {
         const bool same = stem.substr(0, 4) >= "1970" && stem.find("%00") == std::string::npos;
         EXPECT_EQ(vault::token_of_stem(stem).has_value(), same && parse_stem(stem).has_value())
             << stem;
-        const std::string name = stem + ".sql.gz.sha256";
-        EXPECT_EQ(vault::parse_file_name(name).has_value(), same && stem_of_file(name).has_value())
-            << name;
+        for (const char* suffix : {".sql.gz.sha256", ".sql.zst", ".sql.zst.manifest.json"}) {
+            const std::string name = stem + suffix;
+            EXPECT_EQ(vault::parse_file_name(name).has_value(),
+                      same && stem_of_file(name).has_value())
+                << name;
+        }
     }
 }
 
