@@ -68,12 +68,27 @@ void register_backup(CLI::App& app, Context& context) {
         ->expected(1)
         ->delimiter('\0');
     add_connection_options(*command, context);
-    add_setting_options(
-        *command, context,
-        {"vault_helper", "require_seal", "databases", "compression", "dump_globals",
-         "pg_dump_options", "run_timeout", "stall_timeout", "lock_wait_timeout", "nice", "timezone",
-         "retention_days", "retention_hourly_days", "retention_daily_days", "retention_weekly_days",
-         "min_keep", "pending_max_days", "anomaly_percent", "min_free"});
+    add_setting_options(*command, context,
+                        {"vault_helper",
+                         "require_seal",
+                         "databases",
+                         "compression",
+                         "dump_globals",
+                         "pg_dump_options",
+                         "run_timeout",
+                         "stall_timeout",
+                         "lock_wait_timeout",
+                         "connect_wait",
+                         "nice",
+                         "timezone",
+                         "retention_days",
+                         "retention_hourly_days",
+                         "retention_daily_days",
+                         "retention_weekly_days",
+                         "min_keep",
+                         "pending_max_days",
+                         "anomaly_percent",
+                         "min_free"});
     add_s3_options(*command, context);
     add_json_option(*command, context);
     add_quiet_option(*command, context);
