@@ -75,7 +75,7 @@ base() {
     if ! usable "$tar"; then
         mkdir -p "$CACHE"
         chmod 0700 "$CACHE"
-        mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Languages "none"' --dpkgopt=force-unsafe-io bookworm "$tar.$$" \
+        mmdebstrap --quiet --format=tar --variant=minbase --aptopt='Acquire::Languages "none"' --dpkgopt=force-unsafe-io bookworm "$tar.$$" \
             "deb $(archive Debian) bookworm main" "deb $(archive Debian) bookworm-updates main" \
             "deb $(archive Debian-Security) bookworm-security main" >"$DIR/base.log" 2>&1 || die "mmdebstrap: $(tail -n 5 "$DIR/base.log")"
         mv "$tar.$$" "$tar"
