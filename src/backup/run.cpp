@@ -197,7 +197,8 @@ void Run::dump_all() {
     const auto target = ConnectionTarget::from_settings(settings);
     const DumpProgram pg_dump = find_program(request_.bindir, "pg_dump", cancel_);
     const auto& wanted = request_.databases.empty() ? settings.databases : request_.databases;
-    const Discovery discovery = discover_server(target, wanted, cancel_);
+    const Discovery discovery =
+        discover_server(target, wanted, cancel_, std::chrono::seconds(settings.connect_wait));
     check_program_version(pg_dump, discovery.server.version_num);
     items_ = plan_run(settings, request_.databases, discovery.databases);
     std::optional<DumpProgram> pg_dumpall;

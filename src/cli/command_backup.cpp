@@ -80,6 +80,7 @@ void register_backup(CLI::App& app, Context& context) {
                          "run_timeout",
                          "stall_timeout",
                          "lock_wait_timeout",
+                         "connect_wait",
                          "nice",
                          "io_priority",
                          "rate_limit",

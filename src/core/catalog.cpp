@@ -61,6 +61,16 @@ void raise_time(std::string& newest, const std::string& time) {
     }
 }
 
+void fold_worker_started(Catalog& catalog, const Json& body) {
+    catalog.misconfigured.clear();
+    if (text(body, "state") == "misconfigured") {
+        catalog.misconfigured = text(body, "problem");
+        if (catalog.misconfigured.empty()) {
+            catalog.misconfigured = "for unknown reasons";
+        }
+    }
+}
+
 void fold_missed(Catalog& catalog, const Json& body) {
     raise_time(catalog.served, text(body, "due"));
     raise_time(catalog.served, text(body, "until"));
@@ -396,6 +406,8 @@ void Catalog::apply(const AuditRecord& record) {
     const std::string& event = record.event;
     if (event == event::kInstanceCreated) {
         instance = text(body, "instance");
+    } else if (event == event::kWorkerStarted) {
+        fold_worker_started(*this, body);
     } else if (event == event::kScheduleChanged) {
         fold_schedule(*this, record, body);
     } else if (event == event::kRunMissed) {

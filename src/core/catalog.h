@@ -119,6 +119,9 @@ struct Catalog {
     std::uint64_t failures = 0;       // failed runs since, partial ones not counted
     std::uint64_t last_full_seq = 0;  // of the record of its end
 
+    // Why the worker takes no runs since it started last; empty: it does.
+    std::string misconfigured;
+
     // What the vault last said of itself; empty where there was none.
     struct Vault {
         std::string level;   // a seal level

@@ -208,6 +208,7 @@ void catalog_fields(Fields& each, State& catalog) {
     each(catalog.anchored);
     each(catalog.lock_days);
     each(catalog.clock_acknowledged);
+    each(catalog.misconfigured);
     each(catalog.vault.level);
     each(catalog.vault.reason);
     each(catalog.vault.clock);

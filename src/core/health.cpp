@@ -86,6 +86,9 @@ void find_fault(Health& health, const Catalog& catalog, Time now,
     if (catalog.bad_lines > 0) {
         health.summary =
             fmt::format("{} lines of the audit log cannot be read; {}", catalog.bad_lines, age);
+    } else if (!catalog.misconfigured.empty()) {
+        health.summary = fmt::format("the worker is misconfigured and takes no backups: {}; {}",
+                                     catalog.misconfigured, age);
     } else if (!missing.empty()) {
         health.summary = fmt::format("files of {} artifacts of run {} are missing, such as {}",
                                      missing.size(), catalog.last_full_run, missing.front());

@@ -350,13 +350,16 @@ std::optional<EnvironmentValue> setting_from_environment(const SettingDefinition
 }
 
 std::optional<EnvironmentProblem> environment_problem(const EnvironmentLookup& lookup) {
-    const char* password = lookup("DB_PASSWORD");
-    if (password != nullptr && *password != '\0') {
-        return EnvironmentProblem{
-            "DB_PASSWORD is set: a password in the environment can be read by others and is never "
-            "used",
-            "Put the password into a file, set DB_PASSWORD_FILE to its path, and unset "
-            "DB_PASSWORD."};
+    for (const char* variable : {"DB_PASSWORD", "PGPASSWORD"}) {
+        const char* password = lookup(variable);
+        if (password != nullptr && *password != '\0') {
+            return EnvironmentProblem{
+                std::string(variable) +
+                    " is set: a password in the environment can be read by others and is never "
+                    "used",
+                "Put the password into a file, set DB_PASSWORD_FILE to its path, and unset " +
+                    std::string(variable) + "."};
+        }
     }
     return std::nullopt;
 }
@@ -429,6 +432,7 @@ Settings resolve_settings(const SettingTexts& texts) {
     out.pg_dump_options = *split_arguments(values.text("pg_dump_options"));
     out.run_timeout = values.number("run_timeout");
     out.stall_timeout = values.number("stall_timeout");
+    out.connect_wait = values.number("connect_wait");
     out.lock_wait_timeout = values.number("lock_wait_timeout");
     out.nice = values.number("nice");
     const std::string io_priority = lower(values.text("io_priority"));

@@ -56,7 +56,7 @@ struct EnvironmentValue {
 };
 std::optional<EnvironmentValue> setting_from_environment(const SettingDefinition& definition,
                                                          const EnvironmentLookup& lookup);
-// Reasons in the environment itself that forbid any run, such as DB_PASSWORD being set: message
+// Reasons in the environment itself that forbid any run, such as a password being set: message
 // and hint. (Values that are merely invalid are found by setting_problem.)
 struct EnvironmentProblem {
     std::string message;
@@ -123,6 +123,7 @@ struct Settings {
     std::string username;  // empty: libpq's default
     std::vector<std::string> databases;  // empty: every connectable one
     std::string password_file;           // empty: none
+    int connect_wait = 0;                // seconds that a run waits for a server to answer
     Compression compression;
     GlobalsMode dump_globals = GlobalsMode::automatic;
     std::vector<std::string> pg_dump_options;

@@ -85,11 +85,14 @@ constexpr std::array kDefinitions{
     text_setting("databases", "", "DB_NAME", "Databases to back up.",
                  "Names separated by commas, with double quotes around odd ones; case counts. "
                  "Empty means every database that allows connections, except templates."),
-    path_setting(
-        "password_file", "", "DB_PASSWORD_FILE", sighup,
-        "File that holds the password of the role.",
-        "An absolute path; the file holds the password alone. A password in DB_PASSWORD is "
-        "refused."),
+    path_setting("password_file", "", "DB_PASSWORD_FILE", sighup,
+                 "File that holds the password of the role.",
+                 "An absolute path; the file holds the password alone. A password in DB_PASSWORD "
+                 "or PGPASSWORD "
+                 "is refused."),
+    seconds_setting("connect_wait", "60", 3600, "BACKUP_CONNECT_WAIT",
+                    "How long a run waits for a server that does not answer or is just starting.",
+                    "0: not at all. What refuses the login is not waited for."),
     text_setting(
         "compression", "gzip:1", "BACKUP_COMPRESSION", "How dumps are compressed.",
         "As pg_dump's --compress: gzip:LEVEL from 1 (fast) to 9 (small), zstd:LEVEL from 1 "

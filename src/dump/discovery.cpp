@@ -1,10 +1,13 @@
 #include "dump/discovery.h"
 
+#include <poll.h>
+
 #include <charconv>
 #include <optional>
 
 #include "core/error.h"
 #include "dump/session.h"
+#include "io/clock.h"
 
 namespace immbackup {
 
@@ -52,6 +55,27 @@ std::unique_ptr<Session> connect_somewhere(const ConnectionTarget& target,
     throw Error(ErrorCode::connect, first->message(), first->detail(),
                 "Name a database that exists and accepts connections in the setting "
                 "immbackup.databases (DB_NAME).");
+}
+
+// As long as nobody answers there, and for no longer than `wait`.
+std::unique_ptr<Session> connect_when_ready(const ConnectionTarget& target,
+                                            const std::vector<std::string>& candidates,
+                                            const CancelToken& cancel, std::chrono::seconds wait) {
+    constexpr int kPauseMs = 500;
+    const std::uint64_t deadline =
+        monotonic_ms() + static_cast<std::uint64_t>(std::chrono::milliseconds(wait).count());
+    for (;;) {
+        try {
+            return connect_somewhere(target, candidates, cancel);
+        } catch (const NotReady& error) {
+            if (monotonic_ms() >= deadline) {
+                throw Error(error);
+            }
+        }
+        pollfd cancelled{cancel.fd(), POLLIN, 0};
+        ::poll(&cancelled, 1, kPauseMs);
+        cancel.check();
+    }
 }
 
 std::string system_identifier(Session& session) {
@@ -138,11 +162,11 @@ DatabaseProperties read_properties(Session& session, const std::string& database
 }  // namespace
 
 Discovery discover_server(const ConnectionTarget& target, const std::vector<std::string>& wanted,
-                          const CancelToken& cancel) {
+                          const CancelToken& cancel, std::chrono::seconds wait) {
     std::vector<std::string> candidates = wanted;
     candidates.emplace_back("postgres");
     candidates.emplace_back("template1");
-    const std::unique_ptr<Session> session = connect_somewhere(target, candidates, cancel);
+    const std::unique_ptr<Session> session = connect_when_ready(target, candidates, cancel, wait);
     read_raw_bytes(*session);
 
     Discovery found;

@@ -174,7 +174,14 @@ void Session::connect(const ConnectionTarget& target, const std::string& databas
         std::string message = trimmed(PQerrorMessage(connection_.get()));
         const std::string state = take_sqlstate(message);
         const ErrorCode code = code_of_state(state, message, ErrorCode::connect);
-        throw Error(code, connect_failure(code, state, database), message, connect_hint(state));
+        const Error error(code, connect_failure(code, state, database), message,
+                          connect_hint(state));
+        // Without a state nobody answered, unless a password was asked for that there is none of.
+        const bool silent = state.empty() && PQconnectionNeedsPassword(connection_.get()) == 0;
+        if (silent || state == "57P03" || is_shutdown(state, message)) {
+            throw NotReady(error);
+        }
+        throw Error(error);
     }
 }
 
@@ -190,7 +197,7 @@ void Session::wait_for_socket(bool writing) const {
     }
     cancel_.check();
     if (ready == 0) {
-        throw Error(ErrorCode::connect, "could not connect to the server: it does not answer");
+        throw NotReady(ErrorCode::connect, "could not connect to the server: it does not answer");
     }
 }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/error.h"
 #include "dump/connection.h"
 #include "io/cancel.h"
 
@@ -15,6 +16,13 @@ struct pg_conn;
 struct pg_result;
 
 namespace immbackup {
+
+// No server answers, or one that is just starting or stopping: it may do a moment later.
+class NotReady : public Error {
+  public:
+    using Error::Error;
+    explicit NotReady(const Error& error) : Error(error) {}
+};
 
 std::string quote_identifier(std::string_view name);
 std::string quote_literal(std::string_view text);
@@ -26,7 +34,8 @@ class Session {
     // Connects to exactly the database named so (never read as a connection string), with
     // search_path pg_catalog. Error(not_found) where it does not exist, Error(permission) where it
     // refuses connections or the role may not connect, Error(cancelled) where the server is
-    // shutting down, Error(connect) for everything else, with libpq's words.
+    // shutting down, Error(connect) for everything else, with libpq's words. NotReady where it is
+    // worth trying again.
     Session(const ConnectionTarget& target, const std::string& database, const CancelToken& cancel);
     ~Session();
     Session(const Session&) = delete;

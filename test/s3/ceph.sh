@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A throwaway S3 server with Object Lock from Debian's packages: Ceph's radosgw with one monitor and one object store in
-# memory. Needs no root, no systemd; listens on loopback, on ports that are free.
+# memory. Needs no root, no systemd; listens on loopback, on ports that are free. Elsewhere with S3_LISTEN (an address),
+# S3_PORT (plain HTTP) and S3_NAME (the host name it goes by).
 #
 #   ceph.sh fetch ROOT   unpacks a newer version's packages (suite $SUITE, default testing) into ROOT, unless they are there
 #                        already; installs nothing
@@ -153,12 +154,12 @@ rgw_rados_pool_pg_num_min = 1
 objecter_tick_interval = 0.2
 [client.rgw.a]
 rgw_data = $DIR/rgw
-rgw_frontends = beast endpoint=127.0.0.1:$PORT ssl_endpoint=127.0.0.1:$TLS_PORT ssl_certificate=$DIR/rgw/cert.pem ssl_private_key=$DIR/rgw/key.pem
+rgw_frontends = beast endpoint=${S3_LISTEN:-127.0.0.1}:$PORT ssl_endpoint=127.0.0.1:$TLS_PORT ssl_certificate=$DIR/rgw/cert.pem ssl_private_key=$DIR/rgw/key.pem
 rgw_thread_pool_size = 32
 rgw_gc_obj_min_wait = 1
 rgw_gc_processor_period = 2
 rgw_gc_processor_max_time = 2
-rgw_dns_name = s3.localhost
+rgw_dns_name = ${S3_NAME:-s3.localhost}
 rgw_s3_auth_use_sts = true
 rgw_sts_key = abcdefghijklmnop
 rgw_crypt_require_ssl = false
@@ -203,6 +204,7 @@ start() {
     [ ! -e "$DIR" ] || die "$DIR exists"
     mkdir -p "$DIR"/{mon,osd,rgw,run,log} || die "could not make $DIR"
     read -r PORT TLS_PORT MON_PORT < <(free_ports)
+    PORT=${S3_PORT:-$PORT}
     FSID=$(cat /proc/sys/kernel/random/uuid)
     make_certificates
     write_conf

@@ -143,6 +143,20 @@ TEST(Health, Verdicts) {
          "no complete run",
          {},
          30min},
+        {"misconfigured",
+         Log()
+             .promise("08:00")
+             .good("09:00", "09:01")
+             .add("09:10", "worker_started",
+                  R"({"state":"misconfigured","problem":"a value is bad"})"),
+         "09:30", Verdict::critical, "takes no backups: a value is bad; last good run"},
+        {"and put right",
+         Log()
+             .promise("08:00")
+             .good("09:00", "09:01")
+             .add("09:10", "worker_started", R"({"state":"misconfigured","problem":"bad"})")
+             .add("09:20", "worker_started", R"({"state":"ready"})"),
+         "09:30", Verdict::ok, "ago"},
         {"the vault cannot seal",
          Log()
              .promise("08:00")
@@ -190,6 +204,7 @@ TEST(Health, TheCheckpointKeepsWhatItIsJudgedBy) {
             .promise("08:00")
             .good("09:00", "09:01", R"(,"due":"2026-01-18T09:00:00.000Z")")
             .failed("10:00", "10:01")
+            .add("10:05", "worker_started", R"({"state":"misconfigured"})")
             .add("10:30", "run_missed",
                  R"({"due":"2026-01-18T10:10:00.000Z","until":"2026-01-18T10:20:00.000Z"})");
     EXPECT_EQ(log.catalog.served, "2026-01-18T10:20:00.000Z");
@@ -201,6 +216,7 @@ TEST(Health, TheCheckpointKeepsWhatItIsJudgedBy) {
     EXPECT_EQ(past.baseline, at("10:20"));
     EXPECT_EQ(past.covered, at("09:00"));
     EXPECT_EQ(read->failures, 1U);
+    EXPECT_EQ(read->misconfigured, "for unknown reasons");
 }
 
 TEST(Health, ForgedTimesAreNoTimes) {

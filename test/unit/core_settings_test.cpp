@@ -80,6 +80,7 @@ const std::vector<Values> kValues{
       "-1d", "- 1", "99999999999999999999", "9223372036854775807d"}},
     {"stall_timeout", {"0", "600"}, {"-1"}},
     {"lock_wait_timeout", {"0", "5min"}, {"5 min ", "-1"}},
+    {"connect_wait", {"0", "90", "1h"}, {"2h", "-1"}},
     {"nice", {"0", "19"}, {"20", "-1", "5s", "1.5", "0x5", " 5", ""}},
     {"retention_days", {"-1", "1", "7", "36500"}, {"-2", "0", "36501", "7d", "x"}},
     {"retention_hourly_days", {"-1", "2"}, {"-2", "0", "x"}},
@@ -169,6 +170,7 @@ TEST(Settings, TheEnvironment) {
              {"BACKUP_RUN_TIMEOUT", "run_timeout"},
              {"BACKUP_STALL_TIMEOUT", "stall_timeout"},
              {"BACKUP_LOCK_WAIT_TIMEOUT", "lock_wait_timeout"},
+             {"BACKUP_CONNECT_WAIT", "connect_wait"},
              {"BACKUP_NICE", "nice"},
              {"BACKUP_RETENTION_DAYS", "retention_days"},
              {"S3_BUCKET", "s3_bucket"},
@@ -227,12 +229,15 @@ TEST(Settings, TimeZoneOfTheEnvironment) {
 }
 
 TEST(Settings, APasswordInTheEnvironmentIsRefused) {
-    const auto problem = [](const char* password) {
+    const auto problem = [](const char* password, const char* variable = "DB_PASSWORD") {
         return environment_problem([=](const char* name) -> const char* {
-            return std::string(name) == "DB_PASSWORD" ? password : nullptr;
+            return std::string_view(name) == variable ? password : nullptr;
         });
     };
     ASSERT_TRUE(problem("secret"));
+    ASSERT_TRUE(problem("secret", "PGPASSWORD"));
+    EXPECT_TRUE(problem("secret", "PGPASSWORD")->message.starts_with("PGPASSWORD is set"));
+    EXPECT_FALSE(problem("/run/secrets/db_password", "DB_PASSWORD_FILE"));
     EXPECT_NE(problem("secret")->hint.find("DB_PASSWORD_FILE"), std::string::npos);
     EXPECT_EQ((problem("secret")->message + problem("secret")->hint).find("secret "),
               std::string::npos);

@@ -16,11 +16,13 @@
 #include "dump/pg_dump.h"
 #include "dump/pipeline.h"
 #include "dump/session.h"
+#include "io/clock.h"
 
 namespace immbackup {
 namespace {
 
 namespace fs = std::filesystem;
+using namespace std::chrono_literals;
 
 class NoProgress : public Progress {
   public:
@@ -193,6 +195,29 @@ TEST_F(Server, Discovery) {
     const Error error = failure([&] { discover_server(nowhere, {}, never_); });
     EXPECT_EQ(error.code(), ErrorCode::connect);
     EXPECT_FALSE(error.hint().empty());
+
+    // Nobody there: waited for as long as asked for, or until cancelled. A refused login is not.
+    const auto waited = [](auto&& work) {
+        const auto begin = monotonic_ms();
+        const Error why = failure(work);
+        return std::pair(why.code(), monotonic_ms() - begin);
+    };
+    const auto gave_up = waited([&] { discover_server(nowhere, {}, never_, 1s); });
+    EXPECT_EQ(gave_up.first, ErrorCode::connect);
+    EXPECT_GE(gave_up.second, 1000U);
+    CancelToken soon;
+    std::jthread canceller([&] { soon.cancel(Error(ErrorCode::cancelled, "stop")); });
+    EXPECT_EQ(failure([&] { discover_server(nowhere, {}, soon, 1h); }).message(), "stop");
+    EXPECT_EQ(failure([&] { discover_server(nobody, {}, never_, 1h); }).code(), ErrorCode::connect);
+    // One that comes up meanwhile is found: its socket is where it is looked for from then on.
+    ConnectionTarget later = target_;
+    later.host = folder_ + "/later";
+    std::jthread starter([&] {
+        std::this_thread::sleep_for(700ms);
+        std::filesystem::create_directory_symlink(target_.host, later.host);
+    });
+    EXPECT_FALSE(discover_server(later, {}, never_, 1h).databases.empty());
+
     CancelToken cancelled;
     cancelled.cancel(Error(ErrorCode::cancelled, "stop"));
     EXPECT_EQ(failure([&] { discover_server(target_, {}, cancelled); }).message(), "stop");
