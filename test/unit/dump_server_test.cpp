@@ -88,7 +88,7 @@ class Server : public testing::Test {
         DumpJob job;
         job.program = "pg_dump";
         job.command = pg_dump_command(find_program(bindir_, "pg_dump", never_), target_,
-                                      pg_dump_arguments(settings), database, 0);
+                                      pg_dump_arguments(settings), database);
         job.progress.database = database;
         job.sink = [gzip](std::span<const std::byte> bytes) {
             if (gzip != nullptr) {
@@ -255,7 +255,7 @@ TEST_F(Server, HostileDatabaseNames) {
         DumpJob globals = job(name, {}, nullptr);
         globals.kind = DumpKind::globals;
         globals.command = pg_dump_command(find_program(bindir_, "pg_dumpall", never_), target_,
-                                          pg_dumpall_globals_arguments(Settings{}, false), name, 0);
+                                          pg_dumpall_globals_arguments(Settings{}, false), name);
         EXPECT_TRUE(run_dump(globals, never_, progress).scan.complete);
     }
 }

@@ -230,7 +230,8 @@ TEST_F(VaultPutTest, StatesItsDateAndIsSealed) {
             peer.say("ok stem=x level=vault retain_until=x sealed=x seq=1 hash=x\n");
         }
     });
-    VaultPut put(vault.path(), {kStem, "app", std::chrono::hours(24)}, std::chrono::hours(240));
+    VaultPut put(vault.path(), {kStem, DumpFormat::gzip, "app", std::chrono::hours(24)},
+                 std::chrono::hours(240));
     EXPECT_FALSE(put.promised());
     put.write(std::as_bytes(std::span(content_)));
     EXPECT_EQ(format_time(*put.promised()), "2026-02-18T12:00:00.000Z");
@@ -247,7 +248,7 @@ TEST_F(VaultPutTest, StatesItsDateAndIsSealed) {
 TEST_F(VaultPutTest, IsDiscardedWhereItIsDropped) {
     FakeVault vault([&](FakeVault::Peer& peer) { take_artifact(peer); });
     {
-        VaultPut put(vault.path(), {kStem, "app", {}}, std::chrono::hours(1));
+        VaultPut put(vault.path(), {kStem, DumpFormat::gzip, "app", {}}, std::chrono::hours(1));
         put.write(std::as_bytes(std::span(content_)));
     }
     EXPECT_FALSE(artifact_);
@@ -262,7 +263,7 @@ TEST_F(VaultPutTest, OtherContentIsFound) {
         peer.content();
         peer.say("ok size=12 sha256=" + std::string(64, '0') + "\n");
     });
-    VaultPut put(vault.path(), {kStem, "app", {}}, std::chrono::hours(1));
+    VaultPut put(vault.path(), {kStem, DumpFormat::gzip, "app", {}}, std::chrono::hours(1));
     put.write(std::as_bytes(std::span(content_)));
     EXPECT_TRUE(
         throws_error(ErrorCode::corrupt, "other content", [&] { put.prove(CancelToken()); }));
@@ -274,7 +275,7 @@ TEST_F(VaultPutTest, AWeakerSealIsNotPassedOver) {
             peer.say("ok stem=x level=vault-dac retain_until=x sealed=x seq=1 hash=x\n");
         }
     });
-    VaultPut put(vault.path(), {kStem, "app", {}}, std::chrono::hours(1));
+    VaultPut put(vault.path(), {kStem, DumpFormat::gzip, "app", {}}, std::chrono::hours(1));
     put.write(std::as_bytes(std::span(content_)));
     put.prove(CancelToken());
     EXPECT_TRUE(throws_error(ErrorCode::permission, "as \"vault-dac\" only",
@@ -288,7 +289,7 @@ TEST_F(VaultPutTest, WithoutADescriptorIsAnotherVersion) {
         peer.say(kAccepted);
         peer.line();
     });
-    VaultPut put(vault.path(), {kStem, "app", {}}, std::chrono::hours(1));
+    VaultPut put(vault.path(), {kStem, DumpFormat::gzip, "app", {}}, std::chrono::hours(1));
     EXPECT_TRUE(throws_error(ErrorCode::version, "nothing to read it by",
                              [&] { put.write(std::as_bytes(std::span(content_))); }));
 }
