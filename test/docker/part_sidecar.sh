@@ -47,7 +47,8 @@ ok "one failed run is no reason to be unhealthy" is_health backup healthy
 exec_in backup immbackup backup --connect-wait 120 >"$WORK/waiting.log" 2>&1 &
 WAITING=$!
 ok "the db comes" compose up -d db
-ok "a run has waited for it" wait "$WAITING"
+wait "$WAITING"
+is "a run has waited for it" "$?" 0
 until_true 60 db_up
 ok "data" exec_in db psql -q -X -v ON_ERROR_STOP=1 -U app -d app -f - <"$ROOT/test/data/sample.sql"
 BEFORE=$(date -u +%Y%m%dT%H%M%SZ)
