@@ -84,7 +84,7 @@ dumps() {
 size_of() {
     case $1 in
         null) echo '' ;;
-        immbackup-*) sed -n 's/^  "size": \([0-9]*\),/\1/p' $(grep -l "\"${1#immbackup-}\"" "$WORK"/backups/active/*.manifest.json | tail -1) | awk '{printf "%.1f", $1 / 1e6}' ;;
+        immbackup-*) sed -n 's/^  "size": \([0-9]*\),/\1/p' "$(grep -l "\"${1#immbackup-}\"" "$WORK"/backups/active/*.manifest.json | tail -1)" | awk '{printf "%.1f", $1 / 1e6}' ;;
         *) stat -c %s "$WORK/out/$1" | awk '{printf "%.1f", $1 / 1e6}' ;;
     esac
 }
