@@ -204,8 +204,11 @@ Stages::Piece* Stages::next_to_write() {
 
 void Stages::write() {
     Envelope envelope(codec_.format());
+    // Nothing is written before there is something of the dump: a store may count from the first
+    // byte.
+    Piece* piece = next_to_write();
     emit(envelope.header());
-    while (Piece* piece = next_to_write()) {
+    for (; piece != nullptr; piece = next_to_write()) {
         emit(piece->out.content());
         envelope.add(piece->crc, piece->size);
         recycle(*piece);
