@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What s3_prune deletes from a real bucket (radosgw), and what it leaves, while days pass for us and for the store alike, by
-# a clock of the tests' own (test/clock/later.c); and what is told of a bucket whose locks cannot be read back.
+# a clock of the tests' own (test/clock/later.c); what is told of a store whose locks are not proven; and a
+# store that is frozen for a minute.
 set -uo pipefail
 ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-upload-prune.XXXXXX")
@@ -9,7 +10,10 @@ WORK=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-upload-prune.XXXXXX")
 . "$ROOT/test/lib/bucket.sh"
 B=$WORK/backups
 finish() {
+    [ -z "${SCRIPTED:-}" ] || kill "$SCRIPTED" 2>/dev/null
+    [ -z "${FROZEN:-}" ] || kill "$FROZEN" 2>/dev/null
     "$CEPH" stop "$WORK/ceph" >/dev/null 2>&1
+    [ ! -d "$WORK/frozen-ceph" ] || "$CEPH" stop "$WORK/frozen-ceph" >/dev/null 2>&1
     remove_work
 }
 trap finish EXIT
@@ -22,6 +26,39 @@ ok "a bucket with Object Lock" client bucket locked locked
 server_start "immbackup.min_free = 0"
 sql -d postgres -c 'CREATE DATABASE shop'
 sql -d shop -c 'CREATE TABLE t AS SELECT g FROM generate_series(1, 2000) AS g'
+
+# ------------------------------------------------------------------------------------ frozen for a minute
+# In the background, with a store of its own: it mostly sleeps. Its findings are looked at in the end.
+sql -d postgres -c 'CREATE DATABASE large'
+# 19 MB that do not compress: parts are sent while it is dumped.
+sql -d large -c 'CREATE TABLE t AS SELECT g, gen_random_uuid() AS a, gen_random_uuid() AS b, gen_random_uuid() AS c FROM generate_series(1, 300000) AS g'
+frozen_for_a_minute() {
+    local store=$WORK/frozen-ceph stopped run
+    B=$WORK/frozen
+    own_directory "$B"
+    "$CEPH" start "$store" || return 1
+    export S3_TEST_ENDPOINT
+    S3_TEST_ENDPOINT=http://127.0.0.1:$(. "$store/started" && echo "$PORT")
+    client bucket locked locked
+    s3 env "BACKUP_DIR=$B" BACKUP_MIN_FREE=0 BACKUP_GLOBALS=off S3_OBJECT_LOCK_DAYS=1 S3_STALL_TIMEOUT=5 S3_REQUIRED=true \
+        immbackup backup --database large --quiet >"$WORK/frozen.log" 2>&1 &
+    run=$!
+    until_true 60 begun || return 1
+    "$CEPH" pause "$store"
+    stopped=$SECONDS
+    until_true 60 sealed && echo "sealed"
+    sleep $((60 - (SECONDS - stopped)))
+    echo "then uploaded: $(events object_uploaded)"
+    "$CEPH" resume "$store"
+    wait $run
+    echo "run: $?"
+    echo "artifacts uploaded: $(log 'select(.event == "artifact_uploaded") | .body.state')"
+    echo "failures: $(events upload_failed), left unfinished: $(client uploads locked)"
+}
+begun() { [ "$(events upload_begun)" -ge 1 ]; }
+sealed() { [ "$(events artifact_sealed)" = 1 ]; }
+frozen_for_a_minute >"$WORK/frozen.out" 2>"$WORK/frozen.err" &
+FROZEN=$!
 
 HOUR=0  # since the beginning of the test
 later() {
@@ -104,19 +141,40 @@ for class in GLACIER DEEP_ARCHIVE; do
     is "which is a finding" "$(jq -r '.. | objects | select(.check? == "storage class can be read at once") | .finding' "$WORK/rows.json")" true
 done
 
-# ----------------------------------------------------------------------------- locks that cannot be read back
-printf '[default]\naws_access_key_id = WRITERACCESSKEY00001\naws_secret_access_key = writerSecretKey/000000000000000000000001x\n' >"$WORK/home/writer"
-[ "$(id -u)" != 0 ] || chown "$SERVER_USER" "$WORK/home/writer"
-chmod 0400 "$WORK/home/writer"
-ok "a user" "$CEPH" admin "$WORK/ceph" user create --uid=writer --display-name=writer \
-    --access-key=WRITERACCESSKEY00001 --secret-key=writerSecretKey/000000000000000000000001x
-jq '.Statement[].Action |= map(select(. != "s3:GetObjectRetention"))' "$ROOT/docs/s3-policy.json" >"$WORK/policy.json"
-ok "a bucket" client bucket least locked
-ok "who may not read how long it is locked" client policy least "$WORK/policy.json" blind 2 writer
-own_directory "$WORK/third"
-blind() { s3 env "AWS_SHARED_CREDENTIALS_FILE=$WORK/home/writer" "BACKUP_DIR=$WORK/third" BACKUP_MIN_FREE=0 BACKUP_GLOBALS=off S3_BUCKET=least S3_PREFIX=blind S3_OBJECT_LOCK_DAYS=1 "$@"; }
-fails "an anchor that is not proven locked is told" '[0-9]+' 'anchor "blind/audit/[0-9-]+.jsonl" of the audit log is in the bucket, but its lock is unproven' \
-    blind immbackup backup --database shop
-is "and recorded so" "$(jq -r 'select(.event == "anchor_stored") | .body.state' "$WORK/third/logs/backup_audit.jsonl" | sort -u)" unproven
+# ------------------------------------------------------------------------------- a store that holds nothing
+# scripted SCENARIO: a server of test/s3/scenarios, its port in $WORK/port
+scripted() {
+    rm -f "$WORK/port"
+    python3 - "$ROOT/test/s3" "$1" >"$WORK/port" 2>"$WORK/scripted.log" <<'EOP' &
+import importlib, sys
+sys.path[:0] = [sys.argv[1], sys.argv[1] + '/scenarios']
+import scripted_server
+print(scripted_server.Server(importlib.import_module(sys.argv[2]).Scenario()).server_port, flush=True)
+EOP
+    SCRIPTED=$!
+    until_true 20 test -s "$WORK/port"
+}
+printf '[default]\naws_access_key_id = SCRIPTEDACCESSKEY001\naws_secret_access_key = scriptedSecret/DoNotShow/0000000000000001\n' >"$WORK/home/scripted"
+[ "$(id -u)" != 0 ] || chown "$SERVER_USER" "$WORK/home/scripted"
+chmod 0400 "$WORK/home/scripted"
+for scenario in lies:unlocked may_not_read_retention:unproven; do
+    state=${scenario#*:} scenario=${scenario%:*}
+    scripted "$scenario"
+    own_directory "$WORK/$scenario"
+    fails "$scenario: an anchor that is not proven locked is told" '[0-9]+' "anchor \"backups/audit/[0-9-]+.jsonl\" of the audit log is in the bucket, but its lock is $state: ." \
+        cli env "AWS_SHARED_CREDENTIALS_FILE=$WORK/home/scripted" "BACKUP_DIR=$WORK/$scenario" BACKUP_MIN_FREE=0 BACKUP_GLOBALS=off S3_BUCKET=bucket \
+        "S3_ENDPOINT_URL=http://127.0.0.1:$(cat "$WORK/port")" S3_OBJECT_LOCK_DAYS=1 immbackup backup --database shop
+    is "$scenario: and recorded so" "$(jq -r 'select(.event == "anchor_stored") | .body.state' "$WORK/$scenario/logs/backup_audit.jsonl" | sort -u)" "$state"
+    kill "$SCRIPTED"
+done
+
+# ---------------------------------------------------------------------------------------- after the minute
+wait $FROZEN
+is "a store that is frozen for a minute: the dump does not wait, and the upload goes on" "$(cat "$WORK/frozen.out")" "sealed
+then uploaded: 0
+run: 0
+artifacts uploaded: locked
+failures: 0, left unfinished: 0"
+[ ! -s "$WORK/frozen.err" ] || sed 's/^/# /' "$WORK/frozen.err"
 ok "no crash" no_crash
 done_testing
