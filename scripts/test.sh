@@ -162,7 +162,10 @@ suite_s3() {
     status=$?
     tap_result s3 "$status" "$start"
 }
-suite_upload() { shell_tap upload test/shell/upload.sh; }
+suite_upload() {
+    shell_tap upload test/shell/upload.sh
+    shell_tap upload-prune test/shell/upload_prune.sh
+}
 # The container; needs root, for a daemon of its own where none answers.
 suite_docker() { shell_tap docker test/shell/docker.sh; }
 suite_faults() { shell_tap faults test/shell/upload_faults.sh; }

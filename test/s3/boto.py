@@ -12,6 +12,7 @@
   boto.py uploads NAME            how many are unfinished
   boto.py retention NAME KEY VERSION
   boto.py legal-hold NAME KEY VERSION
+  boto.py hold NAME KEY VERSION ON|OFF   sets it
   boto.py storage-class NAME KEY VERSION
   boto.py policy NAME FILE PREFIX DAYS USER   grants the policy of the documentation to a user
 """
@@ -57,6 +58,8 @@ elif command == 'retention':
     print(found['Mode'], found['RetainUntilDate'].strftime('%Y-%m-%dT%H:%M:%S.000Z'))
 elif command == 'legal-hold':
     print(s3.get_object_legal_hold(Bucket=bucket, Key=rest[0], VersionId=rest[1])['LegalHold']['Status'])
+elif command == 'hold':
+    s3.put_object_legal_hold(Bucket=bucket, Key=rest[0], VersionId=rest[1], LegalHold={'Status': rest[2]})
 elif command == 'storage-class':
     print(s3.head_object(Bucket=bucket, Key=rest[0], VersionId=rest[1]).get('StorageClass', 'STANDARD'))
 elif command == 'policy':
