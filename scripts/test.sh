@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs the test suites; ends with "N passed, N failed, N skipped".
 #
-#   scripts/test.sh            every suite but `docker`
+#   scripts/test.sh            every suite
 #   scripts/test.sh NAME...    these suites
 #   scripts/test.sh --list     their names
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 . scripts/packages.sh
 
-# Two lanes go side by side once all is built and installed: one compiles and computes (at a lower priority), the other
-# mostly waits for servers.
+# Three lanes go side by side once all is built and installed: one compiles and computes (at a lower priority), the others
+# mostly wait, for servers and for containers.
 COMPUTING=(unit sanitize fuzz)
-SERVING=(regress pgtap cli tap worker kill idle disk retention attack vault s3 upload faults docker realworld docs quickstart)
-SUITES=(lint build "${COMPUTING[@]}" "${SERVING[@]}")
+SERVING=(regress pgtap cli tap worker kill idle disk retention attack vault s3 upload faults realworld docs quickstart)
+CONTAINERS=(docker)
+SUITES=(lint build "${COMPUTING[@]}" "${SERVING[@]}" "${CONTAINERS[@]}")
 PASSED=0 FAILED=0 SKIPPED=0
 LOGS=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-test.XXXXXX")
 chmod 0755 "$LOGS"
@@ -177,10 +178,7 @@ if [ "${1:-}" = --list ]; then
     exit 0
 fi
 wanted=("$@")
-# The container's suite runs when it is asked for by name: it builds an image and takes as long as all the others.
-if [ ${#wanted[@]} = 0 ]; then
-    for name in "${SUITES[@]}"; do [ "$name" = docker ] || wanted+=("$name"); done
-fi
+[ ${#wanted[@]} -gt 0 ] || wanted=("${SUITES[@]}")
 for name in "${wanted[@]}"; do
     declare -F "suite_$name" >/dev/null || { echo "there is no suite \"$name\"; there are: ${SUITES[*]}" >&2; exit 2; }
 done
@@ -208,10 +206,10 @@ for name in build "${SERVING[@]}"; do
 done
 if is_wanted unit || is_wanted s3; then check unit-build build_unit; fi
 (renice -n 10 $BASHPID >/dev/null && lane "$LOGS/computing" "${COMPUTING[@]}") &
+(lane "$LOGS/containers" "${CONTAINERS[@]}") &
 (lane "$LOGS/serving" "${SERVING[@]}")
 wait
-add_lane "$LOGS/computing"
-add_lane "$LOGS/serving"
+for name in computing containers serving; do add_lane "$LOGS/$name"; done
 if [ "$FAILED" != 0 ]; then echo "logs are kept in $LOGS"; else rm -rf "$LOGS"; fi
 echo "took $((SECONDS - BEGIN)) s"
 echo "$PASSED passed, $FAILED failed, $SKIPPED skipped"

@@ -441,11 +441,7 @@ class Chaos {
 };
 
 TEST(PrunePlan, RandomHistoriesKeepTheRulesAndNothingIsStuck) {
-#ifdef __SANITIZE_ADDRESS__
-    constexpr unsigned kHistories = 100;
-#else
-    constexpr unsigned kHistories = 2000;
-#endif
+    constexpr unsigned kHistories = kSanitized ? 100 : 2000;
     for (unsigned seed = 1; seed <= kHistories && !HasFailure(); ++seed) {
         SCOPED_TRACE(seed);
         Chaos chaos(seed);
