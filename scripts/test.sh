@@ -73,7 +73,7 @@ suite_lint() {
     check lint-length file_lengths
 }
 suite_build() {
-    check build-make make -j2 COPT=-Werror CMAKE_OPTIONS=-DCMAKE_CXX_FLAGS=-Werror
+    check build-make make -j2 COPT=-Werror CMAKE_OPTIONS="-DCMAKE_CXX_FLAGS=-Werror '-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O2 -g1 -DNDEBUG'"
     check build-install as_root make install
 }
 # The libraries are those that make has built.
@@ -91,7 +91,7 @@ suite_unit() { ctest_suite unit "$BUILD"; }
 # One build serves the sanitizers, the second compiler and the fuzz targets.
 build_clang() {
     cmake -S . -B "$BUILD-clang" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_COMPILER=clang++-14 \
-        '-DCMAKE_CXX_FLAGS=-Werror -O1' -DIMMBACKUP_FUZZ=ON -DIMMBACKUP_SANITIZE=address,undefined && ninja -C "$BUILD-clang" -j2
+        '-DCMAKE_CXX_FLAGS=-Werror -O1' -DCMAKE_CXX_FLAGS_DEBUG=-g1 -DIMMBACKUP_FUZZ=ON -DIMMBACKUP_SANITIZE=address,undefined && ninja -C "$BUILD-clang" -j2
 }
 suite_sanitize() {
     check clang-build build_clang

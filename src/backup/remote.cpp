@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "backup/bodies.h"
+#include "backup/preflight_cache.h"
 #include "core/events.h"
 #include "io/clock.h"
 #include "s3/lock_proof.h"
@@ -102,9 +103,14 @@ int Remote::lock_days(const Catalog& catalog) const {
 }
 
 void Remote::prepare(AuditLog& audit) {
-    s3::require_usable(s3::preflight(client_, s3::Depth::quick));
-    confirm_clock(audit);
+    const PreflightCache cache(audit.layout(), client_.options(),
+                               client_.credentials().keys.access_key);
+    if (!cache.is_fresh(now())) {
+        s3::require_usable(s3::preflight(client_, s3::Depth::quick));
+        cache.remember(now());
+    }
     check_marker(audit);
+    confirm_clock(audit);
 }
 
 // Only a store that proved who it is says what time it is.

@@ -33,7 +33,8 @@ class Remote {
     s3::Client& client() { return client_; }
     const S3Settings& settings() const { return settings_; }
 
-    // Before anything is uploaded: a quick preflight, and the marker. Error(config) where the
+    // Before anything is uploaded: a quick preflight, unless one was good within the hour, and the
+    // marker. Error(config) where the
     // bucket has no Object Lock or the prefix belongs to another instance; what the client
     // throws. Where pruning waits after a restart, a store whose clock agrees ends that.
     void prepare(AuditLog& audit);

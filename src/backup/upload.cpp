@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "backup/bodies.h"
+#include "backup/preflight_cache.h"
 #include "core/events.h"
 #include "core/receipt.h"
 #include "io/clock.h"
@@ -294,6 +295,7 @@ UploadResult ArtifactUpload::conclude() {
               {"locked_until", result.locked_until},
               {"objects", std::move(objects)}};
     if (!result.reason.empty()) {
+        PreflightCache::forget(audit_.layout());
         body["reason"] = bounded_text(result.reason, 2000);
     }
     audit_.append(event::kArtifactUploaded, body_text(body));
@@ -329,10 +331,12 @@ void ArtifactUpload::follow_hold(UploadResult& result) {
 }
 
 bool is_permanent(const Error& error) {
-    return error.code() == ErrorCode::corrupt || error.code() == ErrorCode::not_found;
+    return error.code() == ErrorCode::corrupt || error.code() == ErrorCode::not_found ||
+           error.code() == ErrorCode::rejected;
 }
 
 void record_upload_failure(AuditLog& audit, const std::string& stem, const Error& error) {
+    PreflightCache::forget(audit.layout());
     audit.append(event::kUploadFailed,
                  body_text({{"artifact", stem},
                             {"state", is_permanent(error) ? "failed" : "pending"},

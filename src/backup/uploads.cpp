@@ -7,6 +7,7 @@
 #include "backup/bodies.h"
 #include "core/events.h"
 #include "core/names.h"
+#include "core/receipt.h"
 #include "io/clock.h"
 #include "s3/lock_proof.h"
 
@@ -47,6 +48,11 @@ std::vector<RemoteObject> objects_of(const ArtifactEntry& entry, const S3Setting
                 {file, object["key"].get<std::string>(), object["version_id"].get<std::string>()});
         }
     }
+    // The receipt last: what is left where a store lets only some of them go can still be told from
+    // what was never whole.
+    std::stable_partition(out.begin(), out.end(), [](const RemoteObject& object) {
+        return !object.file.ends_with(kReceiptSuffix);
+    });
     return out;
 }
 

@@ -21,7 +21,9 @@ constexpr const char* kFooter =
     "space; 17 corrupt; 18 not found; 19 audit log unusable or broken; 20 cancelled; 21 timed "
     "out;\n"
     "22 versions do not fit; 23 restore failed; 24 exists already; 25 permission denied; 26 "
-    "internal error.";
+    "internal "
+    "error;\n"
+    "27 rejected by the store for good.";
 
 int run(int argc, char** argv) {
     using namespace immbackup;

@@ -9,7 +9,7 @@ namespace immbackup {
 
 namespace {
 
-constexpr std::array<std::pair<ErrorCode, std::string_view>, 20> kNames{{
+constexpr std::array<std::pair<ErrorCode, std::string_view>, 21> kNames{{
     {ErrorCode::ok, "ok"},
     {ErrorCode::failed, "failed"},
     {ErrorCode::usage, "usage"},
@@ -30,6 +30,7 @@ constexpr std::array<std::pair<ErrorCode, std::string_view>, 20> kNames{{
     {ErrorCode::exists, "exists"},
     {ErrorCode::permission, "permission"},
     {ErrorCode::internal, "internal"},
+    {ErrorCode::rejected, "rejected"},
 }};
 
 ErrorCode code_of_errno(int errno_value) {

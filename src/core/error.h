@@ -31,6 +31,7 @@ enum class ErrorCode : int {
     exists = 24,      // the target exists already, or is not empty
     permission = 25,  // the operating system or the server refuses the right
     internal = 26,    // a broken promise inside immbackup: a bug
+    rejected = 27,    // the store will never take this object: too large for it, or its name
 };
 
 // Stable lower-case name, as in audit records ("no_space").

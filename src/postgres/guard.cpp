@@ -108,6 +108,7 @@ int sqlstate_of(ErrorCode code) {
         case ErrorCode::dump:
         case ErrorCode::incomplete:
         case ErrorCode::restore:
+        case ErrorCode::rejected:
             break;
     }
     return ERRCODE_EXTERNAL_ROUTINE_EXCEPTION;

@@ -46,6 +46,10 @@ ErrorCode code_of(const StoreError& error) {
     if (error.status == 412) {
         return ErrorCode::exists;
     }
+    if (error.status == 413 || error.code == "EntityTooLarge" || error.code == "KeyTooLongError" ||
+        error.code == "MetadataTooLarge") {
+        return ErrorCode::rejected;
+    }
     if (error.code == "BadDigest" || error.code == "XAmzContentSHA256Mismatch" ||
         error.code == "XAmzContentChecksumMismatch") {
         return ErrorCode::corrupt;

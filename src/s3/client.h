@@ -5,7 +5,8 @@
 // Errors name verb, bucket and key, status, the store's code, message and request id, and never
 // a secret: permission (401, 403), not_found (404), exists (412), connect (no answer, or 5xx,
 // until the deadline), config (settings or credentials are wrong), corrupt (an answer that is
-// none, or a digest that differs), failed (anything else).
+// none, or a digest that differs), rejected (the store takes no such object), failed (anything
+// else: mostly what a setting asks for and the store does not have).
 // Source: AWS, Amazon S3 API Reference, version 2006-03-01.
 #pragma once
 

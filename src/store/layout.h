@@ -25,6 +25,7 @@ struct Layout {
     std::filesystem::path lock_file() const { return work() / "immbackup.lock"; }
     // Held by the one process that uploads, beside whoever holds the other one.
     std::filesystem::path upload_lock_file() const { return work() / "immbackup-upload.lock"; }
+    std::filesystem::path preflight_cache() const { return work() / "s3-preflight.json"; }
     std::filesystem::path checkpoint() const { return (vault ? work() : logs()) / "catalog.idx"; }
 
     // The three files of an artifact, by how it is compressed.

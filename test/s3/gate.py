@@ -7,6 +7,8 @@ kill, stop or starve whoever waits for it at exactly that step, however fast the
 Listens on a port of its own, written to FOLDER/port. FOLDER/rule holds "before REGEX" or "after REGEX", matched against
 "METHOD PATH?QUERY": the first such request is held before it is passed on, or after the server has carried it out, and
 FOLDER/held is made. It is held until FOLDER/rule is gone; then it is passed on, where somebody still waits for it.
+
+"answer STATUS CODE REGEX" there answers all such requests itself, with that error. FOLDER/seen lists the requests.
 """
 import http.client
 import os
@@ -18,7 +20,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 SERVER, FOLDER = int(sys.argv[1]), sys.argv[2]
-RULE, HELD = os.path.join(FOLDER, 'rule'), os.path.join(FOLDER, 'held')
+RULE, HELD, SEEN = (os.path.join(FOLDER, name) for name in ('rule', 'held', 'seen'))
 
 
 def rule():
@@ -55,8 +57,26 @@ class Gate(BaseHTTPRequestHandler):
         while os.path.exists(RULE):
             time.sleep(0.02)
 
+    def answered(self):
+        when, rest = rule()
+        if when != 'answer':
+            return False
+        status, code, pattern = rest.split(' ', 2)
+        if not re.search(pattern, f'{self.command} {self.path}'):
+            return False
+        content = f'<Error><Code>{code}</Code><Message>so says the gate</Message></Error>'.encode()
+        self.send_response_only(int(status))
+        self.send_header('Content-Length', str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+        return True
+
     def serve(self):
         body = self.rfile.read(int(self.headers.get('content-length', 0)))
+        with open(SEEN, 'a', encoding='utf-8') as seen:
+            seen.write(f'{self.command} {self.path}\n')
+        if self.answered():
+            return
         self.hold('before')
         if self.gone():
             self.close_connection = True

@@ -203,6 +203,37 @@ wait $ONE || STATUS=$?
 is "the first is refused" "$STATUS $(grep -qF 'belongs to another instance' "$WORK/one.log" && echo so)" "10 so"
 is "nothing of it is in the bucket" "$(client names locked both/2 | wc -l)" 4
 
+# --------------------------------------------------------------------- what the store will never take
+# refused STATUS CODE REGEX: the state of a backup that meets such an answer
+refused() {
+    echo "answer $*" >"$WORK/gate/rule"
+    q 'SELECT immbackup.run_now()' >/dev/null
+    q "SELECT upload || ' ' || (upload_error ~ '$1 $2') FROM immbackup.artifacts ORDER BY artifact DESC LIMIT 1"
+}
+is "an object that is too large is parked" "$(refused 400 EntityTooLarge '^PUT .*partNumber=')" "failed true"
+A=$(newest)
+is "a storage class that the store does not have may come to be had" "$(refused 400 InvalidStorageClass '^POST .*sql.gz[?]uploads')" "pending true"
+let_go
+is "the parked one blocks no other" "$(q 'SELECT immbackup.run_now()' >/dev/null; upload_state "$(newest)") $(upload_state "$A")" "locked failed"
+settled "tried by hand"
+
+# -------------------------------------------------------------------------- a good answer is remembered
+probes() { grep -c 'immbackup-probe-' "$WORK/gate/seen"; }
+q 'SELECT immbackup.run_now()' >/dev/null
+: >"$WORK/gate/seen"
+q 'SELECT immbackup.run_now()' >/dev/null
+is "the next run does not look at the bucket again" "$(probes) $(upload_state "$(newest)")" "0 locked"
+set_option s3_object_lock_mode GOVERNANCE
+q 'SELECT immbackup.run_now()' >/dev/null
+ok "with another setting it does" test "$(probes)" -gt 0
+set_option s3_object_lock_mode COMPLIANCE
+: >"$WORK/gate/seen"
+refused 400 InvalidStorageClass '^POST .*sql.gz[?]uploads' >/dev/null
+let_go
+: >"$WORK/gate/seen"
+settled "looked at once more"
+ok "and after an upload that failed" test "$(probes)" -gt 0
+
 # ------------------------------------------------------------------- a bucket that cannot be used
 # What is pending and never was tried is due at once; what stops every try must not become a loop.
 hold_request 'before ^PUT .*partNumber=1&'
