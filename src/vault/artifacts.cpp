@@ -138,7 +138,7 @@ std::string extension_name(const std::string& stem, std::size_t number) {
 Artifact look_at(const Tree& tree, const std::string& stem) {
     Artifact artifact;
     artifact.stem = stem;
-    // A stem has files of one format: put refuses a second one.
+    // A stem has files of one format: check_free() refuses a second one.
     for (const Format format : kFormats) {
         if (artifact.any()) {
             break;
@@ -173,6 +173,19 @@ Artifact look_at(const Tree& tree, const std::string& stem) {
         artifact.retain_until = std::max(artifact.retain_until, extension.retain_until);
     }
     return artifact;
+}
+
+void check_free(const Tree& tree, const std::string& stem) {
+    bool taken = exists_in(tree.records(), attestation_name(stem));
+    for (const Format format : kFormats) {
+        for (const FileKind kind : kFileKinds) {
+            taken = taken || exists_in(tree.active(), file_name(stem, kind, format));
+        }
+    }
+    if (taken) {
+        throw Failure{
+            Code::exists, "the vault has files of an artifact \"" + stem + "\" already", {}};
+    }
 }
 
 Inventory inventory(const Tree& tree) {

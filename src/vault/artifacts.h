@@ -56,6 +56,8 @@ std::string extension_name(const std::string& stem, std::size_t number);
 inline constexpr std::size_t kMaxExtensions = 99;
 
 Artifact look_at(const Tree& tree, const std::string& stem);
+// Failure(exists) where anything bears the stem already, a file of either format or an attestation.
+void check_free(const Tree& tree, const std::string& stem);
 
 struct Inventory {
     std::vector<std::string> stems;    // of active/ and of attestations, in order

@@ -20,16 +20,7 @@ void check_names(const Session& session, const std::string& stem, const std::str
         throw Failure{Code::usage, "the database is not the one that the artifact's name says", {}};
     }
     const Tree& tree = session.tree();
-    bool taken = exists_in(tree.records(), attestation_name(stem));
-    for (const Format format : kFormats) {
-        for (const FileKind kind : kFileKinds) {
-            taken = taken || exists_in(tree.active(), file_name(stem, kind, format));
-        }
-    }
-    if (taken) {
-        throw Failure{
-            Code::exists, "the vault has files of an artifact \"" + stem + "\" already", {}};
-    }
+    check_free(tree, stem);
     if (!log_exists(tree)) {
         throw Failure{Code::audit, "the vault has no audit log yet",
                       "Begin it with instance_created, or adopt the plain store's."};

@@ -43,6 +43,29 @@ bool complete(const Session& session, const Artifact& artifact) {
     }
 }
 
+// Removes what a publication that was cut off left of a stem: not attested, not whole, no flag,
+// each file with a sound seal record, which it had before its name. What has no record of ours is
+// nothing of ours to remove. False where there is no such thing.
+bool discard(const Tree& tree, const Artifact& artifact, Done& done) {
+    bool unsealed = !artifact.attested && !artifact.whole();
+    for (const SealedFile& file : artifact.files) {
+        unsealed =
+            unsealed && (!file.there() || (file.state == RecordState::sound && !file.flagged));
+    }
+    if (!unsealed || !artifact.any()) {
+        return false;
+    }
+    for (const FileKind kind : {FileKind::manifest, FileKind::digest, FileKind::artifact}) {
+        if (artifact.file(kind).there()) {
+            const std::string name = file_name(artifact.stem, kind, artifact.format);
+            remove_in(tree.active(), name);
+            done.removed.emplace_back(name, artifact.file(kind).size);
+        }
+    }
+    sync(tree.active());
+    return true;
+}
+
 void recover_one(const Session& session, const std::string& stem, Done& done) {
     const Tree& tree = session.tree();
     const Artifact artifact = look_at(tree, stem);
@@ -53,9 +76,7 @@ void recover_one(const Session& session, const std::string& stem, Done& done) {
         done.completed.push_back(stem);
         return;
     }
-    auto removed = discard_unsealed(tree, stem, false);
-    if (!removed.empty()) {
-        done.removed.insert(done.removed.end(), removed.begin(), removed.end());
+    if (discard(tree, artifact, done)) {
         return;
     }
     // What a purge left on its way: sealed again, so that the kernel's time counts from now.

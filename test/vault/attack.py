@@ -495,6 +495,59 @@ def stop_early():
         child.wait()
 
 
+def begun(v, stem, data, fmt):
+    """A put of which only the last commit is missing."""
+    v.ask('put', stem=stem, database='twice', retain_until=stamp(time.time() + DAY), format=fmt)
+    v.content(data)
+    v.data(b'{}')
+
+
+def stands(stem, data, suffix):
+    """The artifact is there with its own content, sealed, and nothing else bears its name."""
+    path = ACTIVE + '/' + stem + suffix
+    with vault() as v:
+        states = [i['state'] for w, i in v.list(stem=stem)]
+    return (len(glob.glob(ACTIVE + '/' + stem + '*')) == 3 and digest(path) == hashlib.sha256(data).hexdigest() and
+            states == ['sealed'])
+
+
+def two_puts():
+    """Two puts of one stem, either first to begin and to end, in one format or two: the one that was sealed stands."""
+    suffixes = {'gzip': '.sql.gz', 'zstd': '.sql.zst'}
+    number = 0
+    for late in suffixes:
+        for early in suffixes:
+            number += 1
+            stem = '20260121T1200%02dZ.twice' % number
+            one, other = os.urandom(20000), os.urandom(30000)
+            with vault() as first, vault() as second:
+                begun(first, stem, one, late)
+                begun(second, stem, other, early)
+                second.commit(b'{}')
+                second.answer()
+
+                def end():
+                    first.commit(b'{}')
+                    first.answer()
+                attempt('a second put of one stem, %s after %s' % (late, early), end)
+            attempt('%s after %s: the first is harmed' % (late, early), lambda: not stands(stem, other, suffixes[early]))
+            # Both at once: one of them.
+            stem = '20260121T1300%02dZ.twice' % number
+            with vault() as first, vault() as second:
+                begun(first, stem, one, late)
+                begun(second, stem, other, early)
+                first.commit(b'{}')
+                second.commit(b'{}')
+                ends = []
+                for v, data, suffix in ((first, one, suffixes[late]), (second, other, suffixes[early])):
+                    try:
+                        v.answer()
+                        ends.append((data, suffix))
+                    except Refused:
+                        pass
+            attempt('%s and %s at once: not just one is sealed' % (late, early), lambda: len(ends) != 1 or not stands(stem, *ends[0]))
+
+
 def race():
     """Many threads at the names, while artifacts are being sealed."""
     seconds = 1
@@ -562,7 +615,7 @@ def main():
               ('the lock and the clock', lambda: [attempt(n, lambda p=p, f=f: os.open(p, f)) for p in (RECORDS + '/lock', RECORDS + '/clock')
                                                  for n, f in (('read ' + p, os.O_RDONLY), ('write ' + p, os.O_RDWR))]),
               ('folders', on_folders), ('names', hostile_names), ('dates', hostile_dates), ('rights', hostile_rights),
-              ('streams', hostile_streams), ('records', forged_records)]
+              ('streams', hostile_streams), ('records', forged_records), ('two puts', two_puts)]
     if EXECUTED:
         groups += [('starts', hostile_starts), ('process', on_process), ('stops', stop_early)]
     groups.append(('races', race))
