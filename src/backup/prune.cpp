@@ -176,19 +176,10 @@ void Prune::purge(const std::string& stem, const std::string& reason) {
         report_.pruned.push_back({stem, bytes, reason});
         audit_.refresh();
     } catch (const Error& error) {
-        if (error.code() == ErrorCode::permission) {
-            refused(stem, error.message());
-        } else if (error.code() == ErrorCode::not_found && !store_.has_manifest(stem)) {
-            // Nothing of it is there: what may be missing is that the log says so.
-            audit_.refresh();
-            if (audit_.catalog().artifacts.at(stem).exists()) {
-                audit_.append(event::kArtifactPruned,
-                              body_text({{"artifact", stem}, {"bytes", 0}, {"reason", reason}}));
-            }
-            report_.pruned.push_back({stem, 0, reason});
-        } else {
+        if (error.code() != ErrorCode::permission && error.code() != ErrorCode::not_found) {
             throw;
         }
+        refused(stem, error.message());
     }
 }
 

@@ -349,7 +349,7 @@ def forged_records():
             v.append(event, body, origin)
     for origin in ('vault', 'VAULT', 'vault ', ' vault', 'va"ult', 'job","origin":"vault', 'x' * 17, ''):
         attempt('origin %r' % origin, append, 'vault_sealed', b'{}', origin)
-    for event in ('vault_sealed","x":"', 'a b', 'A', '', 'x' * 49, 'a\nb'):
+    for event in ('vault_sealed', 'log_adopted', 'log_torn', 'vault_sealed","x":"', 'a b', 'A', '', 'x' * 49, 'a\nb'):
         attempt('event %r' % event, append, event, b'{}')
     for body in (b'', b'{', b'}', b'{}{}', b'{},"origin":"vault","x":{}', b'{"a":1},"hash":"' + b'0' * 64 + b'"}\n{"seq":1',
                  b'{"a":"\n"}', b'{"a":"\xc3\xa4"}', b'{} ', b'[]', b'{"a":1,}', b'{"a":"' + b'x' * 262144 + b'"}',

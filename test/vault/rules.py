@@ -2,6 +2,7 @@
 """rules.py HELPER ROOT: what the helper decides when something is not as usual. Run as root, which can make it so."""
 import glob
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -201,6 +202,22 @@ def versions():
     assert state_of(stem) == 'missing'
 
 
+def cut_off_removals():
+    """What is gone and was the vault's to remove is recorded so once more; what root removed is not."""
+    stem, _ = put(database='h')
+    time.sleep(1.2)
+    ask('client', 'purge', stem=stem)
+    assert ask('client', 'purge', stem=stem)['bytes'] == '0'
+    with open(LOG) as f:
+        assert [json.loads(line)['origin'] for line in f if '"artifact_pruned"' in line and stem in line] == ['vault'] * 2
+    stem, _ = put(database='h')
+    for path in glob.glob(ROOT + '/active/' + stem + '*'):
+        subprocess.run(['chattr', '-i', path], check=True)
+        os.unlink(path)
+    time.sleep(1.2)
+    refused('not_found', 'not by the vault', 'client', 'purge', stem=stem)
+
+
 def quotas():
     used = int(ask('client', 'status')['used_bytes'])
     stem, _ = put(size=50000, database='d')
@@ -256,7 +273,7 @@ def a_shorter_configuration():
 with Vault([HELPER]) as v:
     v.append('instance_created', b'{"instance":"x"}')
 put()
-for rule in (clock_rules, holds, extensions, versions, quotas, newest, a_shorter_configuration, whole_record_without_newline, torn_lines):
+for rule in (clock_rules, holds, extensions, versions, cut_off_removals, quotas, newest, a_shorter_configuration, whole_record_without_newline, torn_lines):
     rule()
     print(rule.__name__, flush=True)
 print('all rules hold')
