@@ -55,6 +55,9 @@ RecordState read_beside(const Tree& tree, const std::string& name, SealRecord& r
     if (!fd) {
         return RecordState::absent;
     }
+    if (status_of(fd).st_size > static_cast<off_t>(kMaxSealRecord)) {
+        return RecordState::newer;  // no version that we know writes so much
+    }
     const std::string text = read_whole(fd, kMaxSealRecord);
     return text.empty() || text.back() != '\n'
                ? RecordState::broken
@@ -97,8 +100,9 @@ bool Artifact::any() const {
 }
 
 bool Artifact::newer() const {
-    return std::any_of(files.begin(), files.end(),
-                       [](const auto& file) { return file.state == RecordState::newer; });
+    return undated || std::any_of(files.begin(), files.end(), [](const auto& file) {
+               return file.state == RecordState::newer;
+           });
 }
 
 Level Artifact::level() const {
@@ -163,14 +167,12 @@ Artifact look_at(const Tree& tree, const std::string& stem) {
         if (state == RecordState::absent) {
             break;
         }
-        if (state != RecordState::sound || extension.stem != stem) {
-            throw Failure{Code::corrupt,
-                          "extension " + std::to_string(artifact.extensions + 1) + " of \"" + stem +
-                              "\" cannot be read, so that nobody knows how long it is kept",
-                          {}};
-        }
+        // A date that nobody can read is not over.
+        const bool readable = state == RecordState::sound && extension.stem == stem;
+        artifact.undated = artifact.undated || !readable;
         ++artifact.extensions;
-        artifact.retain_until = std::max(artifact.retain_until, extension.retain_until);
+        artifact.retain_until =
+            std::max(artifact.retain_until, readable ? extension.retain_until : kForever);
     }
     return artifact;
 }

@@ -39,12 +39,13 @@ struct Artifact {
     bool attested = false;
     bool held = false;
     std::size_t extensions = 0;
+    bool undated = false;     // an extension cannot be read: it is kept for ever
     Millis retain_until = 0;  // the latest of records and extensions
 
     const SealedFile& file(FileKind kind) const { return files.at(static_cast<std::size_t>(kind)); }
     bool whole() const;  // three files whose sound records agree
     bool any() const;    // at least one file
-    bool newer() const;  // something of it is of a version that we do not know
+    bool newer() const;  // something of it is of a version that we do not know, or cannot be read
     ArtifactState state() const;
     Level level() const;  // of the weakest file
 };

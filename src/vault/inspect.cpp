@@ -30,13 +30,25 @@ std::string clock_fields(const ClockState& clock) {
     return field("clock", state) + (why.empty() ? std::string{} : field("clock_reason", why));
 }
 
+// One that cannot even be looked at (a folder in its place, a bad block) hides no other.
+Artifact look_or_unknown(const Tree& tree, const std::string& stem) {
+    try {
+        return look_at(tree, stem);
+    } catch (const Failure&) {
+        Artifact unknown;
+        unknown.stem = stem;
+        unknown.undated = true;
+        return unknown;
+    }
+}
+
 std::string full_fields(const Session& session, const ClockState& clock) {
     const Tree& tree = session.tree();
     std::uint64_t sealed = 0;
     std::uint64_t others = 0;
     std::uint64_t held = 0;
     for (const std::string& stem : inventory(tree).stems) {
-        const Artifact artifact = look_at(tree, stem);
+        const Artifact artifact = look_or_unknown(tree, stem);
         ++(artifact.state() == ArtifactState::sealed ? sealed : others);
         held += artifact.held ? 1 : 0;
     }
@@ -108,8 +120,8 @@ std::string list(Session& session, const Request& request) {
     }
     std::uint64_t count = 0;
     for (const std::string& stem : all.stems) {
-        const Artifact artifact = look_at(tree, stem);
-        if (artifact.any() || artifact.attested) {
+        const Artifact artifact = look_or_unknown(tree, stem);
+        if (artifact.any() || artifact.attested || artifact.undated) {
             session.item(item_of(artifact));
             ++count;
         }

@@ -43,6 +43,9 @@ void check_all(const Session& session, const Artifact& artifact, const ClockStat
             check_file(session, file, stem, clock.wall);
         }
     }
+    if (artifact.undated) {
+        refuse(stem, "an extension of it cannot be read, so that nobody knows how long it is kept");
+    }
     if (clock.wall < artifact.retain_until) {
         refuse(stem, "it is sealed until " + format_time(artifact.retain_until));
     }

@@ -29,20 +29,6 @@ bool bears_a_flag(const Artifact& artifact) {
     return flagged;
 }
 
-// A whole publication that was cut off before its attestation. False where it cannot be completed.
-bool complete(const Session& session, const Artifact& artifact) {
-    try {
-        flag_all(session.tree(), artifact);
-        static_cast<void>(prove_and_attest(session, artifact, true));
-        return true;
-    } catch (const Failure& failure) {
-        if (failure.code != Code::corrupt && failure.code != Code::permission) {
-            throw;
-        }
-        return false;
-    }
-}
-
 // Removes what a publication that was cut off left of a stem: not attested, not whole, no flag,
 // each file with a sound seal record, which it had before its name. What has no record of ours is
 // nothing of ours to remove. False where there is no such thing.
@@ -69,10 +55,17 @@ bool discard(const Tree& tree, const Artifact& artifact, Done& done) {
 void recover_one(const Session& session, const std::string& stem, Done& done) {
     const Tree& tree = session.tree();
     const Artifact artifact = look_at(tree, stem);
-    if (artifact.newer() || artifact.state() == ArtifactState::sealed) {
+    if (artifact.newer()) {
+        ++done.orphans;
         return;
     }
-    if (!artifact.attested && artifact.whole() && complete(session, artifact)) {
+    if (artifact.state() == ArtifactState::sealed) {
+        return;
+    }
+    // A whole publication that was cut off before its attestation.
+    if (!artifact.attested && artifact.whole()) {
+        flag_all(tree, artifact);
+        static_cast<void>(prove_and_attest(session, artifact, true));
         done.completed.push_back(stem);
         return;
     }
@@ -116,7 +109,13 @@ std::string recover(Session& session, const Request& /*request*/) {
     const Fd removal = tree.lock(Tree::Lock::removal, Tree::Share::exclusive);
     Done done;
     for (const std::string& stem : inventory(tree).stems) {
-        recover_one(session, stem, done);
+        try {
+            recover_one(session, stem, done);
+        } catch (const Failure&) {
+            // A disk that is full, or a file that cannot be read, keeps nothing else from being
+            // recovered, and no run from beginning.
+            ++done.orphans;
+        }
     }
     if (!done.completed.empty() || !done.removed.empty() || !done.resealed.empty()) {
         say(session, done);

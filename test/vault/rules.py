@@ -183,14 +183,21 @@ def versions():
         refused('permission', 'seal record', 'client', 'purge', stem=stem)
         ask('client', 'recover')
         assert os.path.exists(path)
-    # A date that nobody can read is not over.
+    # A date that nobody can read is not over, and keeps neither list nor recovery nor status from all else.
     stem, _ = put(database='c')
     extension = '%s/records/%s.extended.1' % (ROOT, stem)
-    with open(extension, 'w') as f:
-        f.write('2 retain_until=1970-01-01T00:00:00.000Z\n')
-    time.sleep(1.2)
-    refused('corrupt', 'extension 1', 'client', 'purge', stem=stem)
-    os.unlink(extension)
+    for text in ('2 retain_until=1970-01-01T00:00:00.000Z\n', '2 ' + 'x' * 10000 + '\n', '', 'nonsense'):
+        with open(extension, 'w') as f:
+            f.write(text)
+        time.sleep(1.2)
+        refused('permission', 'extension', 'client', 'purge', stem=stem)
+        orphans = int(ask('client', 'recover')['orphans'])
+        with Vault([HELPER]) as v:
+            item = [i for w, i in v.list(stem=stem)][0]
+        assert item['state'] == 'unknown' and item['retain_until'] == '9999-12-31T23:59:59.999Z', item
+        ask('client', 'status')
+        os.unlink(extension)
+        assert int(ask('client', 'recover')['orphans']) == orphans - 1
     ask('client', 'purge', stem=stem)
     # What root removed is missing, and stays told.
     stem, _ = put(database='c')
@@ -200,6 +207,30 @@ def versions():
     assert state_of(stem) == 'missing'
     ask('client', 'recover')
     assert state_of(stem) == 'missing'
+
+
+def recovery_goes_on():
+    """An artifact that cannot be finished, as its content is not what its record says, keeps no other from being."""
+    stems = [put(database=d)[0] for d in 'ij']
+    for stem in stems:
+        path = '%s/records/%s.sealed' % (ROOT, stem)
+        subprocess.run(['chattr', '-i', path], check=True)
+        os.unlink(path)
+    path = '%s/active/%s.sql.gz' % (ROOT, stems[0])
+    subprocess.run(['chattr', '-i', path], check=True)
+    with open(path, 'r+b') as f:
+        f.write(b'other')
+    subprocess.run(['chattr', '+i', path], check=True)
+    # Nor does a folder where a file should be.
+    os.mkdir(ROOT + '/active/20260118T235959Z.k.sql.gz')
+    answer = ask('client', 'recover')
+    assert answer['completed'] == '1' and int(answer['orphans']) >= 2, answer
+    assert [state_of(s) for s in stems] == ['unattested', 'sealed']
+    with Vault([HELPER]) as v:
+        states = {i['stem']: i['state'] for w, i in v.list() if w == 'artifact'}
+        assert states['20260118T235959Z.k'] == 'unknown' and states[stems[1]] == 'sealed', states
+        v.ask('status', full=1)
+    os.rmdir(ROOT + '/active/20260118T235959Z.k.sql.gz')
 
 
 def cut_off_removals():
@@ -273,7 +304,7 @@ def a_shorter_configuration():
 with Vault([HELPER]) as v:
     v.append('instance_created', b'{"instance":"x"}')
 put()
-for rule in (clock_rules, holds, extensions, versions, cut_off_removals, quotas, newest, a_shorter_configuration, whole_record_without_newline, torn_lines):
+for rule in (clock_rules, holds, extensions, versions, recovery_goes_on, cut_off_removals, quotas, newest, a_shorter_configuration, whole_record_without_newline, torn_lines):
     rule()
     print(rule.__name__, flush=True)
 print('all rules hold')
