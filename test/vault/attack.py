@@ -480,19 +480,24 @@ def on_process():
 
 
 def stop_early():
-    """SIGSTOP as early as it can come, then on: nobody's seal is undone."""
+    """Signals from the first moment on, while it is asked for the one thing it must not do: nobody's seal is undone."""
+    before = state()
     for i in range(40):
         ours, theirs = socket.socketpair()
         child = subprocess.Popen([HELPER], stdin=theirs, stdout=theirs)
         theirs.close()
         try:
-            os.kill(child.pid, signal.SIGSTOP if i % 2 else signal.SIGKILL)
-            time.sleep(0.002 * (i % 5))
-            os.kill(child.pid, signal.SIGCONT)
-        except (PermissionError, ProcessLookupError):
+            ours.sendall(b'purge stem=%s\n' % STEM.encode())
+            for _ in range(i % 20):
+                os.kill(child.pid, signal.SIGSTOP)
+                time.sleep(0.0002 * (i % 5))
+                os.kill(child.pid, signal.SIGCONT)
+            os.kill(child.pid, signal.SIGKILL)
+        except (PermissionError, ProcessLookupError, BrokenPipeError):
             pass
         ours.close()
         child.wait()
+        attempt('signals while it starts, %d' % i, lambda: state() != before)
 
 
 def begun(v, stem, data, fmt):
