@@ -129,7 +129,7 @@ install_vault() {
             echo '# The vault of immbackup: docs/vault.md has all keys. Only root may write here.'
             printf '%s\n' "root = $VAULT_ROOT" "user = $VAULT_USER" "client_user = $VAULT_CLIENT" "client_group = $group"
             [ -z "${VAULT_OPERATORS:-}" ] || echo "operator_group = $VAULT_OPERATORS"
-            printf '%s\n' 'min_retention = 7d' 'max_retention = 400d' '#quota_bytes = 500G' 'keep_newest = 1'
+            printf '%s\n' 'min_retention = 2d' 'max_retention = 400d' '#quota_bytes = 500G' 'keep_newest = 1'
         } >"$CONF"
         chmod 0644 "$CONF"
     fi

@@ -8,7 +8,6 @@
 #include <tuple>
 
 #include "vault/failure.h"
-#include "vault/log.h"
 
 namespace immbackup::vault {
 
@@ -211,7 +210,6 @@ Inventory inventory(const Tree& tree) {
 
 Usage usage(const Tree& tree) {
     Usage out;
-    out.bytes = log_size(tree);
     for (const std::string& name : names_in(tree.active())) {
         struct stat status {};
         if (::fstatat(tree.active().get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) {

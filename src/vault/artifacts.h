@@ -66,9 +66,10 @@ struct Inventory {
 };
 Inventory inventory(const Tree& tree);
 
+// Of active/.
 struct Usage {
-    std::uint64_t bytes = 0;  // of active/ and the log
-    std::uint64_t files = 0;  // of active/
+    std::uint64_t bytes = 0;
+    std::uint64_t files = 0;
 };
 Usage usage(const Tree& tree);
 

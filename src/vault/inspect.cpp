@@ -21,7 +21,7 @@ std::string limits(const Config& config) {
            field("max_retention", seconds(config.max_retention)) +
            field("max_extension", seconds(config.max_extension)) +
            field("keep_newest", config.keep_newest) + field("quota_bytes", config.quota_bytes) +
-           field("quota_files", config.quota_files);
+           field("quota_files", config.quota_files) + field("quota_log", config.quota_log);
 }
 
 std::string clock_fields(const ClockState& clock) {
@@ -107,6 +107,7 @@ std::string status(Session& session, const Request& request) {
            (why.empty() ? std::string{} : field("reason", why)) + common +
            field("caller", role_name(session.role())) + limits(session.config()) +
            field("used_bytes", used.bytes) + field("used_files", used.files) +
+           field("used_log", log_size(session.tree())) +
            field("log", log_exists(session.tree()) ? "1" : "0") + clock_fields(clock) +
            (full ? full_fields(session, clock) : std::string{});
 }

@@ -24,20 +24,11 @@ void finish(const Unnamed& file, const SealRecord& record) {
     sync(file.fd);
 }
 
-// The quota and the stem once more, since others may have published meanwhile, and all three names,
-// the manifest's last: who sees it sees the rest, after a power failure too.
-void link_all(const Session& session, const std::string& stem, Format format,
+// The stem once more, since others may have published meanwhile, and all three names, the
+// manifest's last: who sees it sees the rest, after a power failure too.
+void link_all(const Tree& tree, const std::string& stem, Format format,
               const std::array<Unnamed, 3>& files) {
-    const Tree& tree = session.tree();
     const Fd lock = tree.lock(Tree::Lock::log, Tree::Share::exclusive);
-    const Config& config = session.config();
-    const Usage used = usage(tree);
-    const std::uint64_t bytes = used.bytes + files[0].size + files[1].size + files[2].size;
-    if ((config.quota_bytes != 0 && bytes > config.quota_bytes) ||
-        (config.quota_files != 0 && used.files + files.size() > config.quota_files)) {
-        throw Failure{Code::no_space, "the artifact does not fit into the vault's quota",
-                      "Prune, or raise the quota in the vault's configuration."};
-    }
     check_free(tree, stem);
     for (const FileKind kind : kFileKinds) {
         if (kind == FileKind::manifest) {
@@ -74,9 +65,9 @@ void flag_file(const SealedFile& file) {
     sync(file.fd);
 }
 
-void check_content(const SealedFile& file) {
+void check_content(const SealedFile& file, bool from_device) {
     std::uint64_t size = 0;
-    const Digest digest = read_back(file.fd, size);
+    const Digest digest = read_back(file.fd, size, from_device);
     if (size != file.record.size || to_hex(digest) != file.record.sha256) {
         throw Failure{Code::corrupt,
                       std::string("the ") + kind_name(file.record.kind) + " of \"" +
@@ -103,7 +94,7 @@ Appended prove_and_attest(const Session& session, const Artifact& artifact, bool
             Code::corrupt, "the seal records of \"" + artifact.stem + "\" do not agree", {}};
     }
     for (const SealedFile& file : artifact.files) {
-        check_content(file);
+        check_content(file, recovered);
     }
     const SealRecord& seal = artifact.file(FileKind::artifact).record;
     const ClockSample clock = sample_clocks();
@@ -135,7 +126,7 @@ Appended publish(const Session& session, const SealRecord& seal, Format format,
     }
     // Shared: several may publish; recovery and removal wait.
     const Fd lock = tree.lock(Tree::Lock::publication, Tree::Share::shared);
-    link_all(session, seal.stem, format, files);
+    link_all(tree, seal.stem, format, files);
     const Artifact artifact = look_at(tree, seal.stem);
     check_same(artifact, files);
     files = {};  // no descriptor that can write is left when the flags are set

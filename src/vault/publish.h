@@ -23,8 +23,9 @@ Appended publish(const Session& session, const SealRecord& seal, Format format,
 // Sets the flags that the records state and that are not there.
 void flag_all(const Tree& tree, const Artifact& artifact);
 
-// Reads everything back under the flags, and says so in the log and in records/. Failure(corrupt)
-// where something is not what its record states.
+// Reads everything back under the flags (where it is recovered, from the device: put has done so),
+// and says so in the log and in records/. Failure(corrupt) where something is not what its record
+// states.
 Appended prove_and_attest(const Session& session, const Artifact& artifact, bool recovered);
 
 }  // namespace immbackup::vault

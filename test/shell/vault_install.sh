@@ -83,6 +83,7 @@ echo 'colour = red' >>/etc/immbackup/vault.conf
 fails 'a configuration that the helper refuses is a failure' 1 'does not seal' install_vault
 cp -p "$WORK/conf" /etc/immbackup/vault.conf
 
+is 'nothing is kept longer than the shortest tier by default' "$(grep min_retention /etc/immbackup/vault.conf)" 'min_retention = 2d'
 sed -i 's/^min_retention.*/min_retention = 1s/; s/^keep_newest.*/keep_newest = 0/' /etc/immbackup/vault.conf
 ask 'v.append("instance_created", b"{}"); v.put("20260118T120000Z.a", "a", b"x", stamp(time.time() + 1))'
 fails 'what is sealed keeps it installed' 1 'sealed files stand' uninstall_vault

@@ -258,8 +258,29 @@ def quotas():
         raise AssertionError('beyond the quota')
     except Refused as error:
         assert error.code == 'no_space', error
-    configure('quota_bytes = %d' % used)
+    # What an open put has written counts: no second one comes in beside it. Nor can the log take its room.
+    full = used
+    used = int(ask('client', 'status')['used_bytes'])
+    configure('quota_bytes = %d' % (used + 60000))
+    with Vault(ROLES['client'] + [HELPER]) as v:
+        keys = dict(database='d', retain_until=stamp(time.time() + 1))
+        v.ask('put', stem='20260118T235958Z.d', **keys)
+        v.data(b'x' * 50000)
+        refused('busy', 'in use', 'client', 'put', stem='20260118T235957Z.d', **keys)
+        for _ in range(10):
+            append(b'{"a":"' + b'x' * 100000 + b'"}')
+        v.commit(b'x' * 50000)
+        v.answer()
+        try:
+            v.content(b'{"a":"' + b'x' * 20000 + b'"}')
+            raise AssertionError('a manifest beyond the quota')
+        except Refused as error:
+            assert error.code == 'no_space', error
+    assert int(ask('client', 'status')['used_bytes']) == used
+    configure('quota_bytes = %d' % full)
     refused('no_space', 'quota', 'client', 'put', stem='20260118T235959Z.d', database='d', retain_until=stamp(time.time()))
+    append()
+    configure('quota_log = %d' % os.path.getsize(LOG))
     try:
         append()
         raise AssertionError('a record beyond the quota')
@@ -267,7 +288,7 @@ def quotas():
         assert error.code == 'no_space', error
     time.sleep(1.5)
     ask('client', 'purge', stem=stem)  # whose records go beyond it
-    configure('quota_bytes = 0', 'quota_files = 2')
+    configure('quota_log = 0', 'quota_bytes = 0', 'quota_files = 2')
     refused('no_space', 'quota', 'client', 'put', stem='20260118T235959Z.d', database='d', retain_until=stamp(time.time()))
     configure('quota_files = 0')
 
