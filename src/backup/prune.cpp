@@ -35,6 +35,7 @@ class Prune {
     Time needed_until(const PruneRow& row) const;
     void remove(const ArtifactEntry& entry, const std::string& reason);
     void purge(const std::string& stem, const std::string& reason);
+    void gone(const std::string& stem, const std::string& reason, const std::string& told);
     void refused(const std::string& stem, const std::string& reason);
     void removed(const std::string& stem, const std::string& reason);
     void withdraw(const std::string& stem, const std::string& reason);
@@ -176,11 +177,29 @@ void Prune::purge(const std::string& stem, const std::string& reason) {
         report_.pruned.push_back({stem, bytes, reason});
         audit_.refresh();
     } catch (const Error& error) {
-        if (error.code() != ErrorCode::permission && error.code() != ErrorCode::not_found) {
+        if (error.code() == ErrorCode::permission) {
+            refused(stem, error.message());
+        } else if (error.code() == ErrorCode::not_found && !store_.has_manifest(stem)) {
+            gone(stem, reason, error.message());
+        } else {
             throw;
         }
-        refused(stem, error.message());
     }
+}
+
+// Nothing of it is there. What the vault attested, the vault alone may call removed.
+void Prune::gone(const std::string& stem, const std::string& reason, const std::string& told) {
+    audit_.refresh();
+    const ArtifactEntry& entry = audit_.catalog().artifacts.at(stem);
+    if (entry.exists() && !entry.vault_until.empty()) {
+        refused(stem, told);
+        return;
+    }
+    if (entry.exists()) {
+        audit_.append(event::kArtifactPruned,
+                      body_text({{"artifact", stem}, {"bytes", 0}, {"reason", reason}}));
+    }
+    report_.pruned.push_back({stem, 0, reason});
 }
 
 // Recorded once for a reason.

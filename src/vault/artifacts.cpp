@@ -157,7 +157,18 @@ Artifact look_at(const Tree& tree, const std::string& stem) {
             artifact.retain_until = std::max(artifact.retain_until, file.record.retain_until);
         }
     }
-    artifact.attested = exists_in(tree.records(), attestation_name(stem));
+    const auto until = [&](RecordState state, const SealRecord& record) {
+        // A date that nobody can read is not over.
+        const bool readable = state == RecordState::sound && record.stem == stem;
+        artifact.undated = artifact.undated || !readable;
+        artifact.retain_until =
+            std::max(artifact.retain_until, readable ? record.retain_until : kForever);
+    };
+    const RecordState attested = read_beside(tree, attestation_name(stem), artifact.attestation);
+    artifact.attested = attested != RecordState::absent;
+    if (artifact.attested) {
+        until(attested, artifact.attestation);
+    }
     artifact.held = exists_in(tree.records(), hold_name(stem));
     while (artifact.extensions < kMaxExtensions) {
         SealRecord extension;
@@ -166,12 +177,8 @@ Artifact look_at(const Tree& tree, const std::string& stem) {
         if (state == RecordState::absent) {
             break;
         }
-        // A date that nobody can read is not over.
-        const bool readable = state == RecordState::sound && extension.stem == stem;
-        artifact.undated = artifact.undated || !readable;
         ++artifact.extensions;
-        artifact.retain_until =
-            std::max(artifact.retain_until, readable ? extension.retain_until : kForever);
+        until(state, extension);
     }
     return artifact;
 }
@@ -221,7 +228,7 @@ Usage usage(const Tree& tree) {
 }
 
 std::uint64_t newer_sealed(const Tree& tree, const Artifact& artifact, std::uint64_t enough) {
-    SealRecord own;
+    SealRecord own = artifact.attestation;
     for (const SealedFile& file : artifact.files) {
         if (file.state == RecordState::sound) {
             own = file.record;

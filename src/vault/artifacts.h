@@ -37,10 +37,11 @@ struct Artifact {
     Format format = Format::gzip;     // by the names of its files
     std::array<SealedFile, 3> files;  // by FileKind
     bool attested = false;
+    SealRecord attestation;
     bool held = false;
     std::size_t extensions = 0;
-    bool undated = false;     // an extension cannot be read: it is kept for ever
-    Millis retain_until = 0;  // the latest of records and extensions
+    bool undated = false;     // attestation or an extension cannot be read: it is kept for ever
+    Millis retain_until = 0;  // the latest of records, attestation and extensions
 
     const SealedFile& file(FileKind kind) const { return files.at(static_cast<std::size_t>(kind)); }
     bool whole() const;  // three files whose sound records agree

@@ -1,6 +1,7 @@
 // The verb recover: what a crash left is finished, or, where no flag holds it, removed.
 
 #include "vault/publish.h"
+#include "vault/purge.h"
 
 namespace immbackup::vault {
 
@@ -60,6 +61,11 @@ void recover_one(const Session& session, const std::string& stem, Done& done) {
         return;
     }
     if (artifact.state() == ArtifactState::sealed) {
+        return;
+    }
+    // A removal that was cut off after the last file, before its record or the attestation's end.
+    if (artifact.state() == ArtifactState::missing && artifact.attested) {
+        remove_artifact(session, artifact, observe_clock(tree), "nothing of it was left");
         return;
     }
     // A whole publication that was cut off before its attestation.
