@@ -201,8 +201,12 @@ void fold_vault(Catalog& catalog, const Json& body) {
                      text(body, "clock_reason"), text(body, "version")};
 }
 
-// The vault's own date; the job's record of the artifact comes after it, but for an import.
-void fold_vault_sealed(Catalog& catalog, const Json& body) {
+// The vault's own date; the job's record of the artifact comes after it, but for an import. Nobody
+// else can say it.
+void fold_vault_sealed(Catalog& catalog, const AuditRecord& record, const Json& body) {
+    if (record.origin != kVaultOrigin) {
+        return;
+    }
     const std::string stem = text(body, "artifact");
     if (ArtifactEntry* entry = artifact_of(catalog, body)) {
         raise_time(entry->vault_until, text(body, "retain_until"));
@@ -271,6 +275,15 @@ void fold_anchor(Catalog& catalog, const AuditRecord& record, const Json& body) 
     catalog.anchored = record.time;
 }
 
+// What the vault attested, it alone removes, holds and releases: who says so in its stead lies.
+bool is_forged(const ArtifactEntry& entry, const AuditRecord& record) {
+    constexpr std::array kOnlyTheVault{event::kPruneIntended, event::kArtifactPruned,
+                                       event::kArtifactHeld, event::kArtifactReleased};
+    return !entry.vault_until.empty() && record.origin != kVaultOrigin &&
+           std::find(kOnlyTheVault.begin(), kOnlyTheVault.end(), record.event) !=
+               kOnlyTheVault.end();
+}
+
 // What is said of one artifact after it was sealed.
 void fold_artifact(Catalog& catalog, const AuditRecord& record, const Json& body) {
     const std::string& event = record.event;
@@ -282,7 +295,7 @@ void fold_artifact(Catalog& catalog, const AuditRecord& record, const Json& body
         return;
     }
     ArtifactEntry* entry = artifact_of(catalog, body);
-    if (entry == nullptr) {
+    if (entry == nullptr || is_forged(*entry, record)) {
         return;
     }
     if (event == event::kArtifactVerified) {
@@ -436,7 +449,7 @@ void Catalog::apply(const AuditRecord& record) {
         unacknowledged_since.clear();
         lock_days = lock_days_setting(*this);
     } else if (event == event::kVaultSealed) {
-        fold_vault_sealed(*this, body);
+        fold_vault_sealed(*this, record, body);
     } else if (event == event::kVaultChecked) {
         fold_vault(*this, body);
     } else if (event == event::kAnchorStored) {

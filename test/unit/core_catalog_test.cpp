@@ -20,11 +20,11 @@ struct Log {
     Catalog catalog;
     std::vector<std::string> lines;
 
-    Log& add(const char* event, const std::string& body) {
+    Log& add(const char* event, const std::string& body, const char* origin = "job") {
         const auto seq = catalog.head_seq + 1;
-        AuditRecord record{seq,   fmt::format("2026-01-18T12:00:{:02}.000Z", seq),
-                           "job", catalog.head_hash,
-                           event, body,
+        AuditRecord record{seq,    fmt::format("2026-01-18T12:00:{:02}.000Z", seq),
+                           origin, catalog.head_hash,
+                           event,  body,
                            ""};
         lines.push_back(format_audit_line(record));
         return line(lines.back());
@@ -172,7 +172,7 @@ TEST(Catalog, WhatTheVaultSaysAndDoes) {
             R"({"level":"vault-dac","reason":"no flag","clock":"waiting","version":"1"})");
     EXPECT_EQ(log.catalog.vault, (Catalog::Vault{"vault-dac", "no flag", "waiting", "", "1"}));
     // Its own attestation comes before the job's record of the artifact, and alone makes none.
-    log.add(event::kVaultSealed, about(R"(,"retain_until":"2026-02-01T00:00:00.000Z")"));
+    log.add(event::kVaultSealed, about(R"(,"retain_until":"2026-02-01T00:00:00.000Z")"), "vault");
     EXPECT_TRUE(log.catalog.artifacts.empty());
     const auto between = catalog_from_checkpoint(catalog_to_checkpoint(log.catalog));
     ASSERT_TRUE(between);
@@ -191,17 +191,59 @@ TEST(Catalog, WhatTheVaultSaysAndDoes) {
     ASSERT_TRUE(kept);
     EXPECT_EQ(kept->vault, log.catalog.vault);
     EXPECT_EQ(kept->artifacts.at(stem).refused, "it is held");
-    log.add(event::kArtifactReleased, about(R"(,"actor":"anna","reason":"over")"));
+    log.add(event::kArtifactReleased, about(R"(,"actor":"anna","reason":"over")"), "vault");
     EXPECT_EQ(entry.refused, "");
     log.add(event::kArtifactImported,
             about(R"(,"seal":"vault","retain_until":"2026-02-01T00:00:00.000Z","stamp":"s")"));
     EXPECT_EQ(entry.seal, "vault");
     EXPECT_EQ(entry.stamp, "s");
-    log.add(event::kVaultSealed, about(R"(,"retain_until":"2026-03-01T00:00:00.000Z")"));
-    log.add(event::kVaultSealed, about(R"(,"retain_until":"2026-01-01T00:00:00.000Z")"));
+    log.add(event::kVaultSealed, about(R"(,"retain_until":"2026-03-01T00:00:00.000Z")"), "vault");
+    log.add(event::kVaultSealed, about(R"(,"retain_until":"2026-01-01T00:00:00.000Z")"), "vault");
     EXPECT_EQ(entry.vault_until, "2026-03-01T00:00:00.000Z");
     EXPECT_EQ(entry.retain_until, "2026-02-01T00:00:00.000Z");
     EXPECT_EQ(log.catalog.bad_lines, 0U);
+}
+
+// What only the vault does is believed of nobody else, where the vault has the artifact.
+TEST(Catalog, TheVaultsEventsCannotBeForged) {
+    Log log;
+    const std::string stem = "20260118T120000Z.shop";
+    const std::string about = R"({"artifact":")" + stem + R"(","actor":"x","reason":"y"})";
+    const std::string attested =
+        R"({"artifact":")" + stem + R"(","retain_until":"2026-02-01T00:00:00.000Z"})";
+    log.add(event::kVaultSealed, attested);
+    EXPECT_TRUE(log.catalog.attested.empty());
+    log.add(event::kArtifactSealed, sealed(stem, "20260118T120000Z"));
+    const ArtifactEntry& entry = log.catalog.artifacts.at(stem);
+    EXPECT_EQ(entry.vault_until, "");
+    // In the plain store the jobs do all of it.
+    log.add(event::kArtifactHeld, about).add(event::kPruneIntended, about);
+    EXPECT_EQ(entry.hold, "y");
+    EXPECT_TRUE(entry.intended);
+    log.add(event::kPruneWithdrawn, about).add(event::kArtifactReleased, about);
+    EXPECT_EQ(entry.hold, "");
+    log.add(event::kVaultSealed, attested);
+    EXPECT_EQ(entry.vault_until, "");
+    log.add(event::kVaultSealed, attested, "vault");
+    EXPECT_EQ(entry.vault_until, "2026-02-01T00:00:00.000Z");
+    for (const char* origin : {"job", "worker", "cli"}) {
+        log.add(event::kArtifactPruned, about, origin)
+            .add(event::kPruneIntended, about, origin)
+            .add(event::kArtifactHeld, about, origin);
+        EXPECT_TRUE(entry.good()) << origin;
+        EXPECT_EQ(entry.hold, "") << origin;
+    }
+    log.add(event::kArtifactHeld, about, "vault").add(event::kArtifactReleased, about);
+    EXPECT_EQ(entry.hold, "y");
+    const std::string longer = R"({"artifacts":{")" + stem + R"(":"2027-01-01T00:00:00.000Z"}})";
+    log.add(event::kRetentionExtended, longer);
+    EXPECT_EQ(entry.vault_until, "2026-02-01T00:00:00.000Z");
+    log.add(event::kRetentionExtended, longer, "vault");
+    EXPECT_EQ(entry.vault_until, "2027-01-01T00:00:00.000Z");
+    log.add(event::kArtifactReleased, about, "vault");
+    EXPECT_EQ(entry.hold, "");
+    log.add(event::kPruneIntended, about, "vault").add(event::kArtifactPruned, about, "vault");
+    EXPECT_FALSE(entry.exists());
 }
 
 TEST(Catalog, SettingsAreTheLastRecordedOnes) {
