@@ -35,6 +35,7 @@ docker run --rm --network none -v "$VOLUME:/from:ro" -v "$VOLUME-states:/states"
     mkdir both/plain; cp -a both/active both/plain/; chown postgres:postgres both/plain
     mkdir -m 0700 target
     for name; do rm -rf planted-$name/$name; ln -s /states/target planted-$name/$name; done
+    ln -s /states/target link; chown -h postgres link
 ' states "${PLANTED[@]}"
 for state in before between after; do
     ok "killed $state what was moved: the next start goes on" start_it -v "$VOLUME-states:/states" -e "BACKUP_DIR=/states/$state"
@@ -45,13 +46,15 @@ for state in before between after; do
     is "$state: the audit log goes on" "$(it head -n 1 "/states/$state/logs/backup_audit.jsonl")" "$HEAD"
     ok "$state: and verifies" it immbackup audit verify
 done
-refused() { # STATE PATTERN
+refused() { # STATE PATTERN DOCKER_RUN_OPTION...
     docker rm -f "$VOLUME" >/dev/null 2>&1
     fails "$1: refused" 1 "$2" docker run --name "$VOLUME" --label "com.docker.compose.project=$VOLUME" --network none -v "$VOLUME-states:/states" \
-        -e "BACKUP_DIR=/states/$1" "$IMAGE"
+        -e "BACKUP_DIR=/states/$1" "${@:3}" "$IMAGE"
 }
 states() { docker run --rm --network none -v "$VOLUME-states:/states:ro" --entrypoint "$1" "$IMAGE" "${@:2}"; }
 for name in "${PLANTED[@]}"; do refused "planted-$name" "planted-$name/$name\" is no folder, but a symbolic link, which belongs to"; done
+refused link '"/states/link" is a symbolic link of postgres'
+refused link '"/states/link" is a symbolic link of postgres' -e BACKUP_VAULT=off
 is "where the links lead nothing changed" "$(states stat -c '%U %G %a' /states/target)" "root root 700"
 refused both 'there are both "/states/both/active" of a plain store and "/states/both/plain/active"'
 ok "nothing of either is lost" states diff -r /states/both/active /states/both/plain/active
