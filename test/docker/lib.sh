@@ -40,10 +40,12 @@ show_logs() { # PROJECT
 }
 
 # The base that can be had here, and the host's network to reach Debian's packages.
+build_stage() { # STAGE DOCKER_BUILD_OPTION...
+    docker build --target "$1" --network host -f "$ROOT/docker/Dockerfile" --build-arg "BASE_IMAGE=$BASE" "${@:2}" "$ROOT"
+}
 build_image() {
-    [ -z "${IMMBACKUP_TEST_IMAGE:-}" ] || return 0
-    docker build --quiet --network host -t "$IMAGE" -f "$ROOT/docker/Dockerfile" --build-arg "BASE_IMAGE=$BASE" \
-        --build-arg "REVISION=$(git -C "$ROOT" rev-parse HEAD 2>/dev/null || echo none)" "$ROOT"
+    [ -n "${IMMBACKUP_TEST_IMAGE:-}" ] ||
+        build_stage run --quiet -t "$IMAGE" --build-arg "REVISION=$(git -C "$ROOT" rev-parse HEAD 2>/dev/null || echo none)"
 }
 BASE=immbackup-test-base:bookworm
 

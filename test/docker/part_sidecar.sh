@@ -131,12 +131,6 @@ ok "and no backup is gone" test "$(immbackup list --json | jq length)" -ge "$KEP
 ok "in the log, nothing of a crash" logs_have_no "$(container backup)" 'immbackup [0-9.]+ is ready' 'PANIC|TRAP:|terminated by signal'
 ok "nor of backups that are not on a volume" logs_have_no "$(container backup)" 'is ready' 'not on a volume'
 
-# ---------------------------------------------------------------------------------- image
-is "the label has the version" "$(docker inspect --format '{{index .Config.Labels "org.opencontainers.image.version"}}' "$IMAGE")" \
-    "$(sed -n "s/^default_version *= *'\(.*\)'/\1/p" "$ROOT/immbackup.control")"
-is "no compiler in it" "$(docker run --rm --entrypoint sh "$IMAGE" -c 'command -v gcc g++ make cmake; dpkg -l "*-dev" 2>/dev/null | grep -c ^ii')" 0
-echo "# the image takes $(docker image inspect --format '{{.Size}}' "$IMAGE" | numfmt --to=si), its base $(docker image inspect --format '{{.Size}}' "$BASE" | numfmt --to=si)"
-
 # ---------------------------------------------------------------------------------- as little as possible
 cat >"$WORK/hardened.yml" <<EOC
 services:

@@ -48,7 +48,7 @@ for state in before between after; do
 done
 refused() { # STATE PATTERN DOCKER_RUN_OPTION...
     docker rm -f "$VOLUME" >/dev/null 2>&1
-    fails "$1: refused" 1 "$2" docker run --name "$VOLUME" --label "com.docker.compose.project=$VOLUME" --network none -v "$VOLUME-states:/states" \
+    fails "$1: refused" 1 "$2" timeout -k 5 60 docker run --name "$VOLUME" --label "com.docker.compose.project=$VOLUME" --network none -v "$VOLUME-states:/states" \
         -e "BACKUP_DIR=/states/$1" "${@:3}" "$IMAGE"
 }
 states() { docker run --rm --network none -v "$VOLUME-states:/states:ro" --entrypoint "$1" "$IMAGE" "${@:2}"; }

@@ -3,13 +3,13 @@
 # with data, a database that comes late, one that never does, and an S3 server with Object Lock; and nothing of a secret is
 # found where others can look. Needs root; starts a Docker daemon of its own where none answers (test/docker/daemon.sh).
 #
-#   test/shell/docker.sh [sidecar | in-db | vault | run | s3]...     these parts alone
+#   test/shell/docker.sh [sidecar | image | in-db | vault | run | s3]...     these parts alone
 #
 # The sidecar's part waits for its schedule most of the time: it goes beside the others.
 set -uo pipefail
 ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-docker.XXXXXX")
-PARTS=${*:-sidecar in-db vault run s3}
+PARTS=${*:-sidecar image in-db vault run s3}
 . "$ROOT/test/lib/tap.sh"
 . "$ROOT/test/docker/lib.sh"
 BESIDE=
