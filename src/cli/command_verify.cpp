@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <functional>
+
 #include "backup/bodies.h"
 #include "cli/bucket.h"
 #include "cli/commands.h"
@@ -56,18 +58,43 @@ std::vector<std::string> wanted(const OpenSource& source, const VerifyOptions& o
     return stems;
 }
 
+// Where nothing can be written (a read-only copy, a vault whose helper is elsewhere) what is found
+// is told all the same.
+class Record {
+  public:
+    Record(Context& context, const Store* store) {
+        attempt([&] {
+            if (store != nullptr) {
+                audit_.emplace(context.open_audit(*store));
+            }
+        });
+    }
+    void add(const Verification& v) {
+        attempt([&] {
+            if (audit_) {
+                audit_->append(event::kArtifactVerified, verified_body(v));
+            }
+        });
+    }
+
+  private:
+    void attempt(const std::function<void()>& step) {
+        try {
+            step();
+        } catch (const Error& error) {
+            print_warning("no audit record is written: " + error.message());
+            audit_.reset();
+        }
+    }
+
+    std::optional<AuditLog> audit_;
+};
+
 int verify(Context& context, const VerifyOptions& options) {
     CancelToken& cancel = context.cancel();
     const OpenSource source = open_source(context, options.bucket);
     const auto progress = context.make_progress();
-    std::optional<AuditLog> audit;
-    try {
-        if (source.store) {
-            audit.emplace(context.open_audit(*source.store));
-        }
-    } catch (const Error& error) {
-        print_warning("no audit record is written: " + error.message());
-    }
+    Record record(context, source.store.get());
     auto json = nlohmann::ordered_json::array();
     std::vector<std::vector<std::string>> rows{{"ARTIFACT", "RESULT", "ROWS", "TOOK", "PROBLEM"}};
     if (source.bucket) {
@@ -80,9 +107,7 @@ int verify(Context& context, const VerifyOptions& options) {
             v.result = attestation_name(doubtful->state);
         }
         bad = bad || v.result != "good";
-        if (audit) {
-            audit->append(event::kArtifactVerified, verified_body(v));
-        }
+        record.add(v);
         json.push_back({{"artifact", v.artifact},
                         {"result", v.result},
                         {"problem", v.problem},

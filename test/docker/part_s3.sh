@@ -32,5 +32,7 @@ is "the artifact is locked, as read back from the store" "$(worker_sql "SELECT u
 ok "a restore from the bucket alone" exec_in -e BACKUP_DIR=/nowhere backup immbackup restore --latest app --to app_from_bucket --from s3://backups/backups
 is "its rows" "$(db_sql 'SELECT count(*), md5(string_agg(t::text, $$ $$ ORDER BY g)) FROM t' app_from_bucket)" "$(db_sql 'SELECT count(*), md5(string_agg(t::text, $$ $$ ORDER BY g)) FROM t')"
 fails "a bucket without Object Lock is refused" 2 'lock' immbackup check --s3 --s3-bucket without-lock
-ok "the store's key shows neither in docker inspect nor in a log" no_secret_in "$S3_SECRET" < <(docker inspect "$(container backup)"; compose logs backup 2>&1; docker top "$(container backup)" -eo pid,args)
-compose rm -fs >/dev/null 2>&1
+SCAN_FOR=$S3_SECRET ok "the store's key shows neither in docker inspect" no_secret_in '"Env":' docker inspect "$(container backup)"
+SCAN_FOR=$S3_SECRET ok "nor in a log" no_secret_in 'is ready' compose logs backup
+SCAN_FOR=$S3_SECRET ok "nor in a command line" no_secret_in postgres docker top "$(container backup)" -eo pid,args
+end_project "$PROJECT"

@@ -20,7 +20,8 @@ EOC
 project sidecar docker-compose.yml "$WORK/sidecar.yml"
 
 # One that never finds its db: it is looked at in the end, when its first run is overdue.
-docker run -d --name "immbackup-test-overdue-$$" --label "com.docker.compose.project=$PROJECT" --network none --health-interval 2s \
+OVERDUE=immbackup-test-overdue-$$
+docker run -d --name "$OVERDUE" --label "com.docker.compose.project=$PROJECT" --network none --health-interval 2s \
     --health-start-period 1s -e "BACKUP_SCHEDULE=* * * * *" -e BACKUP_CONNECT_WAIT=0 "$IMAGE" >/dev/null
 
 # ---------------------------------------------------------------------------------- a db that is not there
@@ -79,32 +80,37 @@ ok "which is some" test "$(wc -l <"$WORK/app.txt")" -gt 50
 ok "from SQL in the sidecar as well" worker_sql 'SELECT immbackup.run_now()'
 
 # ---------------------------------------------------------------------------------- secrets
-exec_in db psql -q -X -U app -d app -c 'BEGIN; LOCK TABLE shop.customer; SELECT pg_sleep(120)' >/dev/null 2>&1 &
-locked() { [ -n "$(db_sql "SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'shop.customer'::regclass")" ]; }
-until_true 30 locked
+hold_table shop.customer
 DONE=$(runs run_finished . | wc -l)
-dumping() { docker top "$(container backup)" -eo pid,args | grep -q '[p]g_dump .*app'; }
 worker_sql 'SELECT immbackup.run_now()' >/dev/null 2>&1 &
 ok "pg_dump at work" until_true 90 dumping
-ok "no secret in the processes' command lines" no_secret_in < <(docker top "$(container backup)" -eo pid,args; docker top "$(container db)" -eo pid,args)
+for service in backup db; do
+    ok "no secret in the command lines of $service" no_secret_in postgres docker top "$(container "$service")" -eo pid,args
+done
 # By the host's eyes: root of the container may not read those of postgres.
 environments() {
     local pid
     for pid in $(docker top "$(container backup)" -eo pid | tail -n +2); do
         if [ "$(cat "/proc/$pid/comm")" = pg_dump ] && [ "$1" = others ]; then continue; fi
-        cat "/proc/$pid/environ"
+        cat "/proc/$pid/environ" || [ ! -e "/proc/$pid" ] || return 1
     done
 }
 environment_of_dump() { tr '\0' '\n' <"/proc/$(docker top "$(container backup)" -eo pid,comm | awk '$2 == "pg_dump" {print $1; exit}')/environ"; }
-ok "nor in the environment of any but pg_dump" no_secret_in < <(environments others)
+ok "nor in the environment of any but pg_dump" no_secret_in 'BACKUP_SCHEDULE=* * * * *' environments others
 fails "whose own it is in, readable for the same user and root" 0 "PGPASSWORD=$SECRET" environment_of_dump
-db_sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ~ 'pg_sleep' AND pid <> pg_backend_pid()" >/dev/null
+let_go
 another_run() { [ "$(runs run_finished . | wc -l)" -gt "$DONE" ]; }
 ok "the run goes on" until_true 60 another_run
-ok "nor in docker inspect" no_secret_in < <(docker inspect "$(container backup)" "$(container db)" "$IMAGE")
-ok "nor in the image's history" no_secret_in < <(docker history --no-trunc "$IMAGE")
-ok "nor in the logs, with every statement logged" no_secret_in < <(compose logs 2>&1)
-ok "nor in any file that is not in memory" no_secret_in < <(exec_in backup sh -c 'find / -xdev -type f -newer /proc/1 -size -64M -exec cat {} + ; cat /backups/logs/*'; exec_in db sh -c 'find / /var/lib/postgresql/data -xdev -type f -newer /proc/1 -size -64M -exec cat {} + 2>/dev/null')
+for name in "$(container backup)" "$(container db)" "$IMAGE"; do
+    ok "nor in docker inspect" no_secret_in '"Env":' docker inspect "$name"
+done
+ok "nor in the image's history" no_secret_in immbackup-entrypoint docker history --no-trunc "$IMAGE"
+ok "nor in the logs, with every statement logged" no_secret_in 'LOG:  statement: ' compose logs db
+ok "nor in those of the sidecar" no_secret_in 'is ready' compose logs backup
+ok "nor in any file of the sidecar that is not in memory" no_secret_in_files backup / /run/immbackup/cluster/postgresql.conf
+ok "nor in any of the backup volume" no_secret_in_files backup /backups /backups/logs/backup_audit.jsonl '/backups/active/[^:]*\.manifest\.json'
+ok "nor in any of the database's" no_secret_in_files db /var/lib/postgresql/data /var/lib/postgresql/data/postgresql.conf
+ok "the program takes no variable of libpq, as the server does not" compose exec -T -e PGPORT=1 -e PGUSER=nobody backup immbackup backup
 
 # ---------------------------------------------------------------------------------- init, stop, restart
 since() { worker_sql 'SELECT pg_postmaster_start_time()'; }
@@ -122,13 +128,8 @@ ok "start" compose start backup
 ok "the worker comes back" until_true 60 worker_ready
 is "its stop was recorded" "$(events worker_stopped | wc -l)" 1
 ok "and no backup is gone" test "$(immbackup list --json | jq length)" -ge "$KEPT"
-ok "in the log, nothing of a crash" bash -c "! docker logs '$(container backup)' 2>&1 | grep -E 'PANIC|TRAP:|terminated by signal'"
-
-# ---------------------------------------------------------------------------------- image
-is "the label has the version" "$(docker inspect --format '{{index .Config.Labels "org.opencontainers.image.version"}}' "$IMAGE")" \
-    "$(sed -n "s/^default_version *= *'\(.*\)'/\1/p" "$ROOT/immbackup.control")"
-is "no compiler in it" "$(docker run --rm --entrypoint sh "$IMAGE" -c 'command -v gcc g++ make cmake; dpkg -l "*-dev" 2>/dev/null | grep -c ^ii')" 0
-echo "# the image takes $(docker image inspect --format '{{.Size}}' "$IMAGE" | numfmt --to=si), its base $(docker image inspect --format '{{.Size}}' "$BASE" | numfmt --to=si)"
+ok "in the log, nothing of a crash" logs_have_no "$(container backup)" 'immbackup [0-9.]+ is ready' 'PANIC|TRAP:|terminated by signal'
+ok "nor of backups that are not on a volume" logs_have_no "$(container backup)" 'is ready' 'not on a volume'
 
 # ---------------------------------------------------------------------------------- as little as possible
 cat >"$WORK/hardened.yml" <<EOC
@@ -149,18 +150,37 @@ ok "a restore" immbackup restore --latest app --to app_again
 is "a shorter retention waits for somebody's word" "$(immbackup check --json | jq -r '.verdict + " " + (.summary | test("not acknowledged") | tostring)')" "WARNING true"
 ok "but is healthy" until_true 30 is_health backup healthy
 
-# ---------------------------------------------------------------------------------- what must not be
-docker run -d --name "immbackup-test-password-$$" --label "com.docker.compose.project=$PROJECT" --health-interval 2s --health-start-period 1s -e DB_PASSWORD=in-the-open "$IMAGE" >/dev/null
-unhealthy() { [ "$(docker inspect --format '{{.State.Health.Status}}' "immbackup-test-password-$$")" = unhealthy ]; }
-ok "a password in the environment is refused, and the container unhealthy" until_true 60 unhealthy
-fails "with the reason" 2 'DB_PASSWORD is set' docker exec "immbackup-test-password-$$" immbackup check
-fails "and it takes no backup" 10 'DB_PASSWORD is set' docker exec "immbackup-test-password-$$" immbackup backup
-ok "backups that are not on a volume are warned of, and where there is one, not" \
-    bash -c "! docker logs '$(container backup)' 2>&1 | grep -q 'not on a volume'"
+hold_table shop.customer
+worker_sql 'SELECT immbackup.run_now()' >/dev/null 2>&1 &
+ok "a run goes on" until_true 90 dumping
+CANCELLED=$(events run_cancelled | wc -l) STOPPED=$(events worker_stopped | wc -l) START=$SECONDS
+ok "docker stop, meanwhile" docker stop -t 30 "$(container backup)"
+ok "is quick" test $((SECONDS - START)) -lt 15
+is "and clean" "$(inspect backup '{{.State.ExitCode}} {{.State.OOMKilled}}')" "0 false"
+let_go
+ok "start" compose start backup
+ok "the worker comes back" until_true 60 worker_ready
+is "the run was recorded as cancelled, and the worker's stop" \
+    "$(($(events run_cancelled | wc -l) - CANCELLED)) $(($(events worker_stopped | wc -l) - STOPPED))" "1 1"
+
+# ---------------------------------------------------------------------------------- when all else is gone
+# The commands of the manual, with the names that things have here, against a new server.
+docker run -d --name "immbackup-test-newdb-$$" --label "com.docker.compose.project=$PROJECT" --network "${PROJECT}_backend_net" --network-alias newdb \
+    -v "$WORK/secrets/db_password.txt:/run/secrets/db_password:ro" -e POSTGRES_USER=app -e POSTGRES_PASSWORD_FILE=/run/secrets/db_password \
+    -e POSTGRES_DB=postgres "$IMAGE" postgres >/dev/null 2>&1
+newdb() { docker exec -i "immbackup-test-newdb-$$" psql -X -At -q -v ON_ERROR_STOP=1 -U app "$@"; }
+until_true 60 newdb -d postgres -c 'SELECT 1' </dev/null
+compose rm -fs backup >/dev/null 2>&1
+sed -n '/^## Restoring when all else is gone/,/^## /p' "$ROOT/docs/container.md" | sed -n '/^```sh$/,/^```$/p' | sed '1d;$d' >"$WORK/disaster.sh"
+is "the manual has three commands for when all else is gone" "$(grep -c '^docker run ' "$WORK/disaster.sh")" 3
+sed -i "s|immbackup_|${PROJECT}_|g; s|--entrypoint immbackup immbackup|--entrypoint immbackup $IMAGE|; s|my_net|${PROJECT}_backend_net|; s|\$PWD/secrets|$WORK/secrets|" "$WORK/disaster.sh"
+ok "they do what they say" bash -euxo pipefail "$WORK/disaster.sh"
+newdb -d app -f - <"$ROOT/test/data/content_hash.sql" >"$WORK/app_new.txt"
+ok "the new server has the same content" diff "$WORK/app.txt" "$WORK/app_new.txt"
 
 # ---------------------------------------------------------------------------------- overdue
-overdue() { [ "$(docker inspect --format '{{.State.Health.Status}}' "immbackup-test-overdue-$$")" = unhealthy ]; }
+overdue() { [ "$(docker inspect --format '{{.State.Health.Status}}' "$OVERDUE")" = unhealthy ]; }
 ok "without a db the backups become overdue, and the container unhealthy" until_true 200 overdue
-fails "check says why" 2 'overdue since' docker exec "immbackup-test-overdue-$$" immbackup check
-is "and it never restarted" "$(docker inspect --format '{{.RestartCount}} {{.State.Status}}' "immbackup-test-overdue-$$")" "0 running"
-compose rm -fs >/dev/null 2>&1
+fails "check says why" 2 'overdue since' docker exec "$OVERDUE" immbackup check
+is "and it never restarted" "$(docker inspect --format '{{.RestartCount}} {{.State.Status}}' "$OVERDUE")" "0 running"
+end_project "$PROJECT"
