@@ -165,8 +165,9 @@ fails "and what verify says" 17 "^$A +ambiguous" from verify "$A" --from $URL
 fails "show tells them apart" '[0-9]+' "receipt +$REAL" from show "$A" --from $URL
 fails "a person chooses" 0 "^$A +good" from verify "$A" --from $URL --receipt "$REAL"
 # One that names the genuine versions and lies about their time would choose what --latest is.
-FORGED=$(q "SELECT min(artifact) FROM immbackup.artifacts WHERE database = 'shop'")
-is "the oldest one is attested" "$(state_in_bucket "$FORGED")" attested
+FORGED=$(q "SELECT min(artifact) FROM immbackup.artifacts WHERE database = 'shop' AND upload = 'locked' AND artifact <> '$A'")
+ok "there is a newer one" test "$FORGED" != "$(q "SELECT max(artifact) FROM immbackup.artifacts WHERE database = 'shop' AND upload = 'locked'")"
+is "an old one is attested" "$(state_in_bucket "$FORGED")" attested
 read -r key version <<<"$(object "$FORGED" .receipt.json)"
 client get locked "$key" "$version" "$WORK/receipt"
 jq '.taken = "2099-01-01T00:00:00.000Z"' "$WORK/receipt" >"$WORK/forged"

@@ -434,9 +434,9 @@ TEST(CatalogCheckpoint, HostileTexts) {
     const std::string empty = "end\n";
     ASSERT_TRUE(with(empty, "4 0 0 " + zero));
     for (const std::string& head :
-         {"1 0 0 " + zero, "4 0 0 " + zero, "3 -1 0 " + zero, "3 x 0 " + zero, "3 0x1 0 " + zero,
-          "3 18446744073709551616 0 " + zero, "3 0 1.5 " + zero, "3 0 " + zero, "4 0 0  " + zero,
-          "3  0 0 " + zero, "4 0 0 0 " + zero, "4 0 0 " + std::string(64, 'A'),
+         {"1 0 0 " + zero, "3 0 0 " + zero, "4 -1 0 " + zero, "4 x 0 " + zero, "4 0x1 0 " + zero,
+          "4 18446744073709551616 0 " + zero, "4 0 1.5 " + zero, "4 0 " + zero, "4 0 0  " + zero,
+          "4  0 0 " + zero, "4 0 0 0 " + zero, "4 0 0 " + std::string(64, 'A'),
           "4 0 0 " + zero + "0", std::string("4 0 0 ")}) {
         EXPECT_FALSE(with(empty, head)) << head;
     }
