@@ -261,6 +261,11 @@ void fold_upload(Catalog& catalog, const AuditRecord& record, const Json& body) 
         entry.upload_error = error ? error->message : std::string();
         entry.upload_tried = record.time;
         ++entry.upload_tries;
+    } else if (event == event::kLockProven) {
+        entry.upload = text(body, "state");
+        entry.upload_error = text(body, "reason");
+        entry.lock_mode = text(body, "mode");
+        entry.locked_until = text(body, "locked_until");
     } else if (event == event::kLockExtended) {
         raise_time(entry.locked_until, text(body, "locked_until"));
     } else if (event == event::kLegalHoldChanged) {
@@ -271,8 +276,17 @@ void fold_upload(Catalog& catalog, const AuditRecord& record, const Json& body) 
 }
 
 void fold_anchor(Catalog& catalog, const AuditRecord& record, const Json& body) {
-    catalog.anchored_seq = std::max(catalog.anchored_seq, number(body, "last"));
     catalog.anchored = record.time;
+    catalog.anchor_state = text(body, "state");
+    // What nobody has seen held may be gone tomorrow.
+    if (catalog.anchor_state == "locked") {
+        catalog.anchored_seq = std::max(catalog.anchored_seq, number(body, "last"));
+    }
+}
+
+void fold_locks_tried(Catalog& catalog, const AuditRecord& record, const Json& body) {
+    catalog.lock_problem = text(body, "problem");
+    catalog.locks_tried = catalog.lock_problem.empty() ? std::string() : record.time;
 }
 
 // What the vault attested, it alone removes, holds and releases: who says so in its stead lies.
@@ -454,10 +468,13 @@ void Catalog::apply(const AuditRecord& record) {
         fold_vault(*this, body);
     } else if (event == event::kAnchorStored) {
         fold_anchor(*this, record, body);
+    } else if (event == event::kLocksTried) {
+        fold_locks_tried(*this, record, body);
     } else if (event == event::kUploadBegun || event == event::kUploadAborted ||
                event == event::kObjectUploaded || event == event::kArtifactUploaded ||
                event == event::kUploadFailed || event == event::kLockExtended ||
-               event == event::kLegalHoldChanged || event == event::kObjectsDeleted) {
+               event == event::kLockProven || event == event::kLegalHoldChanged ||
+               event == event::kObjectsDeleted) {
         fold_upload(*this, record, body);
     } else if (event == event::kDatabaseRetired) {
         retired[text(body, "database")] = {record.time, text(body, "reason")};

@@ -147,7 +147,7 @@ constexpr std::array kDefinitions{
     SettingDefinition{"pending_max_days", integer, "14", 0, 36500, "", "",
                       "BACKUP_PENDING_MAX_DAYS", sighup, false,
                       "Days beyond its retention that an artifact is kept because its upload is "
-                      "pending.",
+                      "pending or failed.",
                       "0 means for ever."},
     SettingDefinition{"anomaly_percent", integer, "50", 0, 99, "", "", "BACKUP_ANOMALY_PERCENT",
                       sighup, false,

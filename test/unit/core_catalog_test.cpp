@@ -68,6 +68,8 @@ Log full_log() {
         .add(event::kRunRequested, of_run("20260118T130000Z"))
         .add(event::kRunFailed, of_run("20260118T130000Z", kError))
         .add(event::kRunRequested, of_run("20260118T140000Z"))
+        .add(event::kAnchorStored, R"({"first":1,"last":7,"state":"unproven"})")
+        .add(event::kLocksTried, R"({"problem":"artifact a"})")
         .line("no record\n");
     return log;
 }
@@ -256,6 +258,42 @@ TEST(Catalog, SettingsAreTheLastRecordedOnes) {
     EXPECT_EQ(log.catalog.settings["host"], "b");
 }
 
+TEST(Catalog, OnlyWhatIsProvenLockedIsAnchored) {
+    Log log;
+    log.add(event::kAnchorStored, R"({"first":1,"last":7,"state":"locked"})");
+    EXPECT_EQ(log.catalog.anchored_seq, 7U);
+    for (const char* state : {"unlocked", "unproven", ""}) {
+        log.add(event::kAnchorStored, fmt::format(R"({{"first":8,"last":9,"state":"{}"}})", state));
+        EXPECT_EQ(log.catalog.anchored_seq, 7U) << state;
+        EXPECT_EQ(log.catalog.anchor_state, state);
+        EXPECT_EQ(log.catalog.anchored,
+                  fmt::format("2026-01-18T12:00:{:02}.000Z", log.catalog.head_seq));
+    }
+    log.add(event::kAnchorStored, R"({"first":8,"last":11,"state":"locked"})");
+    EXPECT_EQ(log.catalog.anchored_seq, 11U);
+}
+
+TEST(Catalog, ALockThatIsProvenLater) {
+    const std::string stem = "20260118T120000Z.shop";
+    Log log;
+    log.add(event::kArtifactSealed, sealed(stem, "20260118T120000Z"))
+        .add(event::kArtifactUploaded,
+             R"({"artifact":"20260118T120000Z.shop","state":"unproven","reason":"no right",)"
+             R"("objects":{"f":{"key":"k","version_id":"v"}}})");
+    const ArtifactEntry before = log.catalog.artifacts.at(stem);
+    EXPECT_EQ(before.upload, "unproven");
+    log.add(event::kLockProven,
+            R"({"artifact":"20260118T120000Z.shop","state":"locked","mode":"GOVERNANCE",)"
+            R"("locked_until":"2026-02-18T12:00:00.000Z"})");
+    const ArtifactEntry& after = log.catalog.artifacts.at(stem);
+    EXPECT_EQ(after.upload, "locked");
+    EXPECT_EQ(after.upload_error, "");
+    EXPECT_EQ(after.lock_mode, "GOVERNANCE");
+    EXPECT_EQ(after.locked_until, "2026-02-18T12:00:00.000Z");
+    EXPECT_EQ(after.objects, before.objects);
+    EXPECT_EQ(after.upload_tried, before.upload_tried) << "the date that was asked for hangs on it";
+}
+
 TEST(Catalog, TheGreatestRunIdIsKept) {
     Log log;
     log.add(event::kRunRequested, of_run("20260118T130000Z"))
@@ -346,7 +384,10 @@ TEST(CatalogCheckpoint, RoundTrip) {
     EXPECT_EQ(catalog_to_checkpoint(*read), text);
     EXPECT_EQ(read->instance, "11111111-2222-3333-4444-555555555555");
     EXPECT_EQ(read->offset, catalog.offset);
-    EXPECT_EQ(read->head_seq, 13U);
+    EXPECT_EQ(read->head_seq, 15U);
+    EXPECT_EQ(read->anchor_state, "unproven");
+    EXPECT_EQ(read->lock_problem, "artifact a");
+    EXPECT_EQ(read->locks_tried, "2026-01-18T12:00:15.000Z");
     EXPECT_EQ(read->served, "2026-01-18T00:00:00.000Z");
     EXPECT_EQ(read->last_full_run, "20260118T120000Z");
     EXPECT_EQ(read->covered, catalog.runs.at("20260118T120000Z").requested);
@@ -392,7 +433,7 @@ TEST(CatalogCheckpoint, FoldGoesOnFromIt) {
 TEST(CatalogCheckpoint, EveryChangedByteIsRefusedOrNamesAnotherHead) {
     const Catalog catalog = full_log().catalog;
     const std::string text = catalog_to_checkpoint(catalog);
-    const auto head_begin = std::string_view("immbackup-catalog 3 ").size();
+    const auto head_begin = std::string_view("immbackup-catalog 4 ").size();
     const auto head_end = text.find(catalog.head_hash) + 64;
     for (std::size_t at = 0; at < text.size(); ++at) {
         for (unsigned bit = 1; bit <= 128; bit *= 2) {
@@ -433,12 +474,12 @@ TEST(CatalogCheckpoint, HostileTexts) {
                                        rest);
     };
     const std::string empty = "end\n";
-    ASSERT_TRUE(with(empty, "3 0 0 " + zero));
+    ASSERT_TRUE(with(empty, "4 0 0 " + zero));
     for (const std::string& head :
-         {"1 0 0 " + zero, "4 0 0 " + zero, "3 -1 0 " + zero, "3 x 0 " + zero, "3 0x1 0 " + zero,
-          "3 18446744073709551616 0 " + zero, "3 0 1.5 " + zero, "3 0 " + zero, "3 0 0  " + zero,
-          "3  0 0 " + zero, "3 0 0 0 " + zero, "3 0 0 " + std::string(64, 'A'),
-          "3 0 0 " + zero + "0", std::string("3 0 0 ")}) {
+         {"1 0 0 " + zero, "3 0 0 " + zero, "4 -1 0 " + zero, "4 x 0 " + zero, "4 0x1 0 " + zero,
+          "4 18446744073709551616 0 " + zero, "4 0 1.5 " + zero, "4 0 " + zero, "4 0 0  " + zero,
+          "4  0 0 " + zero, "4 0 0 0 " + zero, "4 0 0 " + std::string(64, 'A'),
+          "4 0 0 " + zero + "0", std::string("4 0 0 ")}) {
         EXPECT_FALSE(with(empty, head)) << head;
     }
     // Each kind of line: whole, with a field too few or too many, with a field that is not of its
@@ -453,19 +494,19 @@ TEST(CatalogCheckpoint, HostileTexts) {
             break;
         }
         ++lines;
-        EXPECT_TRUE(with(line + "\nend\n", "3 0 0 " + zero)) << line;
-        EXPECT_FALSE(with(line + "\tx\nend\n", "3 0 0 " + zero)) << line;
-        EXPECT_FALSE(with(line.substr(0, line.rfind('\t')) + "\nend\n", "3 0 0 " + zero)) << line;
-        EXPECT_FALSE(with("x" + line + "\nend\n", "3 0 0 " + zero)) << line;
-        EXPECT_FALSE(with(line + "%0g\nend\n", "3 0 0 " + zero)) << line;
-        EXPECT_FALSE(with(line + "%\nend\n", "3 0 0 " + zero)) << line;
+        EXPECT_TRUE(with(line + "\nend\n", "4 0 0 " + zero)) << line;
+        EXPECT_FALSE(with(line + "\tx\nend\n", "4 0 0 " + zero)) << line;
+        EXPECT_FALSE(with(line.substr(0, line.rfind('\t')) + "\nend\n", "4 0 0 " + zero)) << line;
+        EXPECT_FALSE(with("x" + line + "\nend\n", "4 0 0 " + zero)) << line;
+        EXPECT_FALSE(with(line + "%0g\nend\n", "4 0 0 " + zero)) << line;
+        EXPECT_FALSE(with(line + "%\nend\n", "4 0 0 " + zero)) << line;
     }
     EXPECT_GT(lines, 8U);
     for (const std::string& rest :
          {std::string(), std::string("end"), std::string("\nend\n"), std::string("end\nend\n"),
           std::string("setting\tname\nend\n"), std::string("clock\t\t-1\t\t0\t\t0\t0\nend\n"),
           std::string("retired\ta\tb\nend\n"), std::string(1'000'000, '\t')}) {
-        EXPECT_FALSE(with(rest, "3 0 0 " + zero)) << rest.substr(0, 80);
+        EXPECT_FALSE(with(rest, "4 0 0 " + zero)) << rest.substr(0, 80);
     }
 }
 
