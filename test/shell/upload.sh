@@ -181,6 +181,21 @@ is "without a receipt it is unattested" "$(state_in_bucket "$A" s3://locked/bare
 fails "and not used" 17 'is unattested' from fetch "$A" --from s3://locked/bare --to "$WORK/fetched"
 fails "unless that is said" 0 "^$A +good" from verify "$A" --from s3://locked/bare --unattested
 
+# ---------------------------------------------------------------------------------------------- zstd
+set_option compression zstd:3
+ok "a run with zstd" q 'SELECT immbackup.run_now()'
+Z=$(artifact)
+is "is locked in the bucket" "$(upload_state "$Z")" locked
+read -r key version <<<"$(object "$Z" .sql.zst)"
+is "by its own name" "$key" "backups/$Z.sql.zst"
+is "byte-identical" "$(client sha256 locked "$key" "$version")" "$(sha256sum <"$B/active/$Z.sql.zst" | cut -d' ' -f1)"
+is "and is not to be deleted" "$(client delete locked "$key" "$version")" AccessDenied
+is "it is attested" "$(state_in_bucket "$Z")" attested
+fails "good" 0 "^$Z +good" from verify "$Z" --from $URL
+ok "and restored from there" from restore "$Z" --from $URL --to shop_zstd --host "$WORK" --quiet
+is "with all rows" "$(sql -d shop_zstd -c 'SELECT count(*) FROM t')" 300000
+set_option compression gzip:2
+
 # ------------------------------------------------------------------------------------------- anchors
 verify_audit() { cli env "S3_ENDPOINT_URL=$S3_TEST_ENDPOINT" immbackup audit verify --from $URL "$@"; }
 fails "the log agrees with its anchors" 0 'anchored: records 1 to [0-9]+, until' verify_audit --directory "$B"
