@@ -487,7 +487,7 @@ COMMENT ON COLUMN immbackup.artifacts.database IS 'null for the globals (roles a
 COMMENT ON COLUMN immbackup.artifacts.verified IS 'when a verification last found it good';
 COMMENT ON COLUMN immbackup.artifacts.anomaly IS 'how it falls short of the accepted one before it';
 COMMENT ON COLUMN immbackup.artifacts.hold IS 'the reason of the hold it is under';
-COMMENT ON COLUMN immbackup.artifacts.upload IS 'pending, locked (read back from the store), unproven, unlocked, failed; null: it is not uploaded';
+COMMENT ON COLUMN immbackup.artifacts.upload IS 'pending, locked (read back from the store), unproven, unlocked, expired (the lock, not the artifact), failed; null: it is not uploaded';
 COMMENT ON COLUMN immbackup.artifacts.locked_until IS 'the earliest of its objects, as read back from the store';
 COMMENT ON COLUMN immbackup.status.vault IS 'the seal that the vault gives, as a job last found it: vault, vault-dac or none; null where there is no vault';
 COMMENT ON COLUMN immbackup.status.vault_problem IS 'why it is not vault, or why the vault removes nothing';

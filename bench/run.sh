@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # What a backup costs, beside pg_dump into nothing, into gzip, igzip, zstd, and pg_dump -Fc: interleaved rounds on one
-# database, medians of the rounds and of the ratios within a round. Needs immbackup installed, igzip, zstd and pgbench.
+# database, each in another order, medians of the rounds and of the ratios within a round. All settings but the compression
+# are the default ones. Needs immbackup installed, igzip, zstd and pgbench.
 #
-#   bench/run.sh [SCALE [ROUNDS [PART...]]]     SCALE 130 makes 1.2 GB of dump; PARTs: dumps verify pgbench views
+#   bench/run.sh [SCALE [ROUNDS [PART...]]]     SCALE 130 makes 1.2 GB of dump; PARTs: dumps memory text verify pgbench views
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scale=${1:-130} rounds=${2:-5}
 shift $(($# > 2 ? 2 : $#))
-parts=" ${*:-dumps verify pgbench views} "
+parts=" ${*:-dumps memory text verify pgbench views} "
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/immbackup-bench.XXXXXX")
 . scripts/lib.sh
 trap remove_work EXIT
@@ -57,10 +58,11 @@ take() {
 }
 
 dumps() {
-    local round name kind kinds=(null immbackup-gzip:1 igzip-1 immbackup-gzip:3 immbackup-zstd:3 zstd-3)
+    local round kind kinds=(null "immbackup-$default" igzip-1 immbackup-gzip:3 immbackup-zstd:3 zstd-3)
     as_server mkdir -p "$WORK/out"
+    take null  # so that the first of the first round finds the tables in memory, too
     for ((round = 0; round < rounds; ++round)); do
-        for kind in "${kinds[@]}"; do
+        for kind in $(rotated "$round" "${kinds[@]}"); do
             case $kind in immbackup-*) set_compression "${kind#immbackup-}" ;; esac
             measure "$kind" take "$kind"
         done
@@ -69,34 +71,77 @@ dumps() {
             for kind in gzip-1 gzip-6 custom; do measure "$kind" take "$kind"; done
         fi
     done
-    printf '\n%-18s %9s %9s %12s %12s\n' 'of pg_dump' 'seconds' 'cpu s' 'x /dev/null' 'MB'
-    for kind in null igzip-1 gzip-1 gzip-6 zstd-3 custom immbackup-gzip:1 immbackup-gzip:3 immbackup-zstd:3; do
-        name=$WORK/result.$kind
-        printf '%-18s %9.2f %9.2f %12.2f %12s\n' "$kind" "$(cut -d' ' -f1 "$name" | median)" "$(cut -d' ' -f2 "$name" | median)" \
-            "$(paste -d' ' "$name" "$WORK/result.null" | awk 'NF == 4 {print $1 / $3}' | median)" "$(size_of "$kind")"
-    done
+    printf '\n%-18s %9s %9s %12s %16s %9s\n' 'of pg_dump' 'seconds' 'cpu s' 'x /dev/null' '(least - most)' 'MB'
+    for kind in "${kinds[@]}" gzip-1 gzip-6 custom; do row "$kind"; done
     printf 'SQL: %s MB\n' "$(sql -c 'SELECT round(max(sql_size) / 1e6, 1) FROM immbackup.artifacts')"
-    printf 'immbackup-gzip:1 / igzip-1: %.2f; gzip-6 / immbackup-gzip:1: %.2f\n' \
-        "$(paste -d' ' "$WORK/result.immbackup-gzip:1" "$WORK/result.igzip-1" | awk 'NF == 4 {print $1 / $3}' | median)" \
-        "$(paste -d' ' "$WORK/result.gzip-6" "$WORK/result.immbackup-gzip:1" | awk 'NF == 4 {print $1 / $3}' | median)"
+    printf 'immbackup-%s / igzip-1: %.2f; gzip-6 / immbackup-%s: %.2f\n' "$default" "$(ratios "immbackup-$default" igzip-1 | median)" \
+        "$default" "$(ratios gzip-6 "immbackup-$default" | median)"
+}
+# rotated N WORD...: the words, begun with the N-th
+rotated() {
+    local by=$(($1 % ($# - 1)))
+    shift
+    echo "${@:by + 1}" "${@:1:by}"
+}
+# ratios A B: of their seconds, round by round
+ratios() { paste -d' ' "$WORK/result.$1" "$WORK/result.$2" | awk 'NF == 4 {print $1 / $3}'; }
+row() {
+    printf '%-18s %9.2f %9.2f %12.2f %16s %9s\n' "$1" "$(cut -d' ' -f1 "$WORK/result.$1" | median)" "$(cut -d' ' -f2 "$WORK/result.$1" | median)" \
+        "$(ratios "$1" null | median)" "$(ratios "$1" null | sort -n | awk 'NR == 1 {a = $1} END {printf "(%.2f - %.2f)", a, $1}')" "$(size_of "$1")"
 }
 
 size_of() {
     case $1 in
         null) echo '' ;;
-        immbackup-*) sed -n 's/^  "size": \([0-9]*\),/\1/p' "$(grep -l "\"${1#immbackup-}\"" "$WORK"/backups/active/*.manifest.json | tail -1)" | awk '{printf "%.1f", $1 / 1e6}' ;;
+        immbackup-*) sed -n 's/^  "size": \([0-9]*\),/\1/p' "$(grep -l "\"${1#immbackup-}\"" "$WORK"/backups/active/*."${2:-shop}".*.manifest.json | tail -1)" | awk '{printf "%.1f", $1 / 1e6}' ;;
         *) stat -c %s "$WORK/out/$1" | awk '{printf "%.1f", $1 / 1e6}' ;;
     esac
+}
+
+# The most that a job ever had resident, on the whole database: VmHWM only grows, so the last look is the largest.
+memory() {
+    local kind
+    printf '\n'
+    for kind in "$default" gzip:6 zstd:3 zstd:9; do
+        set_compression "$kind"
+        sql -c 'SELECT immbackup.run_now()' >/dev/null &
+        while kill -0 $! 2>/dev/null; do
+            pgrep -u "$SERVER_USER" -f '^[^ ]*immbackup job' | while read -r pid; do
+                sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$pid/status" 2>/dev/null
+            done >>"$WORK/memory.$kind"
+            sleep 0.1
+        done
+        printf 'resident at most, %s: %.1f MB\n' "$kind" "$(sort -n "$WORK/memory.$kind" | awk 'END {print $1 / 1000}')"
+    done
+}
+
+# What each makes of text alone.
+text() {
+    as_server createdb texts
+    as_server bash -c 'pg_dump -t documents shop | psql -XAtq texts' >/dev/null
+    sql -c "ALTER SYSTEM SET immbackup.databases = 'texts'" -c 'SELECT pg_reload_conf()' >/dev/null
+    printf '\n%-18s %9s\n' 'of text' 'MB'
+    for program in 'gzip -1' 'gzip -6' 'igzip -1 -c' 'zstd -3 -c -q'; do
+        printf '%-18s %9.1f\n' "$program" "$(as_server bash -c "pg_dump texts | $program" | wc -c | awk '{print $1 / 1e6}')"
+    done
+    for kind in gzip:1 gzip:2 gzip:3 gzip:6 zstd:3; do
+        set_compression "$kind"
+        sql -c 'SELECT immbackup.run_now()' >/dev/null
+        printf '%-18s %9s\n' "immbackup-$kind" "$(size_of "immbackup-$kind" texts)"
+    done
+    sql -c 'ALTER SYSTEM SET immbackup.databases = shop' -c 'SELECT pg_reload_conf()' >/dev/null
 }
 
 # verify against the tools that do as much.
 verify() {
     local stem file round
-    set_compression gzip:1
+    set_compression "$default"
     sql -c 'SELECT immbackup.run_now()' >/dev/null
     file=$(ls "$WORK"/backups/active/*.sql.gz | tail -1) stem=$(basename "$file" .sql.gz)
     for ((round = 0; round < rounds; ++round)); do
         measure verify as_server immbackup verify "$stem" >/dev/null
+        # Verify reads from the device: so shall this.
+        as_server dd "if=$file" iflag=nocache count=0 status=none
         measure igzip-sha256 as_server bash -c "igzip -d -c '$file' | sha256sum >/dev/null"
     done
     printf '\nverify %.2f s, igzip -d | sha256sum %.2f s: %.2f of its speed\n' "$(cut -d' ' -f1 "$WORK/result.verify" | median)" \
@@ -106,24 +151,24 @@ verify() {
 
 # Transactions a second while a dump goes on, over and over for as long as pgbench runs.
 load() {
-    local tps
-    as_server bash -c "while :; do $1; done" &
-    local worker=$!
-    tps=$(as_server pgbench -n -c 2 -j 1 -T 12 -M prepared load 2>/dev/null | sed -n 's/^tps = \([0-9.]*\).*/\1/p')
-    kill "$worker" 2>/dev/null || true
-    wait "$worker" 2>/dev/null || true
-    while [ "$(sql -c "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ 'pg_dump'")" != 0 ]; do sleep 0.2; done
-    echo "$tps"
+    local worker
+    as_server rm -f "$WORK/stop"
+    as_server bash -c "until [ -e '$WORK/stop' ]; do $1; done" &
+    worker=$!
+    as_server pgbench -n -c 2 -j 1 -T 20 -M prepared load 2>/dev/null | sed -n 's/^tps = \([0-9.]*\).*/\1/p'
+    as_server touch "$WORK/stop"
+    wait "$worker"
 }
 
 pgbench_loss() {
     local round plain ours
     as_server createdb load
     as_server pgbench -iqs 10 load 2>/dev/null
-    set_compression gzip:1
+    set_compression "$default"
     for ((round = 0; round < rounds; ++round)); do
+        if ((round % 2)); then ours=$(load "psql -XAtqc 'SELECT immbackup.run_now()' shop >/dev/null"); fi
         plain=$(load 'pg_dump shop >/dev/null')
-        ours=$(load "psql -XAtqc 'SELECT immbackup.run_now()' shop >/dev/null")
+        if ((round % 2 == 0)); then ours=$(load "psql -XAtqc 'SELECT immbackup.run_now()' shop >/dev/null"); fi
         echo "$plain $ours" >>"$WORK/result.pgbench"
     done
     printf '\npgbench: %.0f tps beside pg_dump, %.0f beside run_now: %.3f of it\n' "$(cut -d' ' -f1 "$WORK/result.pgbench" | median)" \
@@ -132,7 +177,10 @@ pgbench_loss() {
 
 printf '%s, %s cores; PostgreSQL %s\n' "$(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -1)" "$(nproc)" "$(pg_config --version)"
 make_database
+default=$(sql -c 'SHOW immbackup.compression')
 case $parts in *' dumps '*) dumps ;; esac
+case $parts in *' memory '*) memory ;; esac
+case $parts in *' text '*) text ;; esac
 case $parts in *' verify '*) verify ;; esac
 case $parts in *' pgbench '*) pgbench_loss ;; esac
 case $parts in *' views '*) bench/views.sh ;; esac

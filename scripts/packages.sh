@@ -21,12 +21,12 @@ TEST_PACKAGES=(
 install_packages() {
     local package missing=()
     for package in "$@"; do
-        dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+        dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -x installed >/dev/null || missing+=("$package")
     done
     [ ${#missing[@]} -eq 0 ] && return
     echo "installing: ${missing[*]}"
     # A server package that comes in for the first time shall not start a cluster of its own.
-    if ! dpkg-query -W -f '${db:Status-Status}\n' "postgresql-$PG_MAJOR" 2>/dev/null | grep -qx installed &&
+    if ! dpkg-query -W -f '${db:Status-Status}\n' "postgresql-$PG_MAJOR" 2>/dev/null | grep -x installed >/dev/null &&
         ! [ -e /etc/postgresql-common/createcluster.conf ]; then
         as_root mkdir -p /etc/postgresql-common
         echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null

@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.." || exit 1
 # Three lanes go side by side once all is built and installed: one compiles and computes (at a lower priority), the others
 # mostly wait, for servers and for containers.
 COMPUTING=(unit sanitize fuzz)
-SERVING=(regress pgtap cli tap worker kill idle disk retention attack vault s3 upload faults realworld docs quickstart)
+SERVING=(regress pgtap cli compression tap worker kill idle disk retention attack vault s3 upload faults realworld docs quickstart)
 CONTAINERS=(docker)
 SUITES=(lint build "${COMPUTING[@]}" "${SERVING[@]}" "${CONTAINERS[@]}")
 PASSED=0 FAILED=0 SKIPPED=0
@@ -143,6 +143,7 @@ suite_tap() {
     status=$?
     tap_result tap "$status" "$start"
 }
+suite_compression() { shell_tap compression test/shell/compression.sh; }
 suite_worker() { shell_tap worker test/shell/worker.sh; }
 suite_kill() { shell_tap kill test/shell/kill.sh; }
 suite_realworld() { shell_tap realworld test/shell/realworld.sh; }

@@ -5,6 +5,7 @@
 #include "backup/bodies.h"
 #include "backup/uploads.h"
 #include "core/events.h"
+#include "io/clock.h"
 #include "s3/lock_proof.h"
 
 namespace immbackup {
@@ -38,7 +39,8 @@ Chunk read_chunk(const Layout& layout, std::uint64_t after) {
     return chunk;
 }
 
-void store_chunk(Remote& remote, AuditLog& audit, const Chunk& chunk, Progress& progress) {
+// Whether its lock is proven.
+bool store_chunk(Remote& remote, AuditLog& audit, const Chunk& chunk, Progress& progress) {
     s3::Client& client = remote.client();
     s3::ObjectSpec spec;
     const std::string stem =
@@ -75,19 +77,34 @@ void store_chunk(Remote& remote, AuditLog& audit, const Chunk& chunk, Progress& 
                                    "is {}: {}",
                                    spec.key, s3::lock_state_name(proof.state), proof.reason));
     }
+    return proof.state == s3::LockState::locked;
+}
+
+// Not yet: a piece that could not be proven a few hours ago, or that would hold nothing but the
+// record of the one before.
+bool may_wait(const Catalog& catalog) {
+    const auto anchored = parse_time(catalog.anchored);
+    const bool unproven = !catalog.anchor_state.empty() && catalog.anchor_state != "locked";
+    return anchored && now() < *anchored + kAnchorEvery &&
+           (unproven || catalog.head_seq <= catalog.anchored_seq + 1);
 }
 
 }  // namespace
 
-void store_anchors(Remote& remote, AuditLog& audit, Progress& progress) {
+void store_anchors(Remote& remote, AuditLog& audit, bool at_once, Progress& progress) {
     audit.refresh();
+    if (!at_once && may_wait(audit.catalog())) {
+        return;
+    }
     const std::uint64_t head = audit.catalog().head_seq;
     while (audit.catalog().anchored_seq < head) {
         const Chunk chunk = read_chunk(audit.layout(), audit.catalog().anchored_seq);
         if (chunk.last == 0) {
             return;
         }
-        store_chunk(remote, audit, chunk, progress);
+        if (!store_chunk(remote, audit, chunk, progress)) {
+            return;
+        }
     }
 }
 

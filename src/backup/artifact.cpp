@@ -119,7 +119,8 @@ void describe_run(Manifest& manifest, const ArtifactContext& context) {
     manifest.run = context.run;
     manifest.server = context.discovery.server;
     const SealLevel level = context.store.seal_level();
-    check_seal(level, context.settings.require_seal, context.store.seal_reason());
+    const SealLevel required = context.settings.require_seal;
+    check_seal(level, required, level < required ? context.store.seal_reason() : "");
     manifest.seal = seal_level_name(level);
     manifest.audit_seq = context.audit.catalog().head_seq;
     manifest.audit_hash = context.audit.catalog().head_hash;

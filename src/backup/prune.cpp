@@ -35,6 +35,7 @@ class Prune {
     Time needed_until(const PruneRow& row) const;
     void remove(const ArtifactEntry& entry, const std::string& reason);
     void purge(const std::string& stem, const std::string& reason);
+    void gone(const std::string& stem, const std::string& reason, const std::string& told);
     void refused(const std::string& stem, const std::string& reason);
     void removed(const std::string& stem, const std::string& reason);
     void withdraw(const std::string& stem, const std::string& reason);
@@ -179,17 +180,26 @@ void Prune::purge(const std::string& stem, const std::string& reason) {
         if (error.code() == ErrorCode::permission) {
             refused(stem, error.message());
         } else if (error.code() == ErrorCode::not_found && !store_.has_manifest(stem)) {
-            // Nothing of it is there: what may be missing is that the log says so.
-            audit_.refresh();
-            if (audit_.catalog().artifacts.at(stem).exists()) {
-                audit_.append(event::kArtifactPruned,
-                              body_text({{"artifact", stem}, {"bytes", 0}, {"reason", reason}}));
-            }
-            report_.pruned.push_back({stem, 0, reason});
+            gone(stem, reason, error.message());
         } else {
             throw;
         }
     }
+}
+
+// Nothing of it is there. What the vault attested, the vault alone may call removed.
+void Prune::gone(const std::string& stem, const std::string& reason, const std::string& told) {
+    audit_.refresh();
+    const ArtifactEntry& entry = audit_.catalog().artifacts.at(stem);
+    if (entry.exists() && !entry.vault_until.empty()) {
+        refused(stem, told);
+        return;
+    }
+    if (entry.exists()) {
+        audit_.append(event::kArtifactPruned,
+                      body_text({{"artifact", stem}, {"bytes", 0}, {"reason", reason}}));
+    }
+    report_.pruned.push_back({stem, 0, reason});
 }
 
 // Recorded once for a reason.

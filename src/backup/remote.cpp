@@ -96,10 +96,10 @@ Remote::Remote(const Settings& settings, bool clock_acknowledged, const CancelTo
               s3::system_credential_inputs(settings.s3.region, settings.s3.ca_file, cancel),
               cancel) {}
 
-int Remote::lock_days(const Catalog& catalog) const {
+int lock_days(const Catalog& catalog, const S3Settings& settings) {
     const auto acknowledged = static_cast<int>(std::min<std::uint64_t>(catalog.lock_days, 36500));
-    return acknowledged == 0 ? settings_.object_lock_days
-                             : std::min(acknowledged, settings_.object_lock_days);
+    return acknowledged == 0 ? settings.object_lock_days
+                             : std::min(acknowledged, settings.object_lock_days);
 }
 
 void Remote::prepare(AuditLog& audit) {
@@ -191,6 +191,11 @@ void Remote::mark(AuditLog& audit, const std::string& instance, int days) {
     const s3::LockProof proof =
         s3::prove_lock(client_, spec.key, written.version_id,
                        {body.size, s3::base64(body.digests.sha256), {}}, spec.lock);
+    if (proof.state != s3::LockState::locked) {
+        finding_ =
+            fmt::format("the marker \"{}\" of the prefix is in the bucket, but its lock is {}: {}",
+                        spec.key, s3::lock_state_name(proof.state), proof.reason);
+    }
     audit.append(event::kPrefixMarked,
                  body_text({{"bucket", settings_.bucket},
                             {"prefix", settings_.prefix},

@@ -5,6 +5,8 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <string>
+#include <utility>
 
 #include "core/settings.h"
 #include "io/cancel.h"
@@ -24,6 +26,9 @@ s3::S3Options s3_options(const S3Settings& settings);
 DirectoryLock acquire_upload_lock(const Layout& layout, const char* what, int seconds,
                                   const CancelToken& cancel);
 
+// Days of lock that count: a longer setting only once it is acknowledged.
+int lock_days(const Catalog& catalog, const S3Settings& settings);
+
 class Remote {
   public:
     // Null where no bucket is set. `cancel` outlives it.
@@ -38,11 +43,12 @@ class Remote {
     // bucket has no Object Lock or the prefix belongs to another instance; what the client
     // throws. Where pruning waits after a restart, a store whose clock agrees ends that.
     void prepare(AuditLog& audit);
-    // Days that count: a longer setting only once it is acknowledged.
-    int lock_days(const Catalog& catalog) const;
+    int lock_days(const Catalog& catalog) const { return immbackup::lock_days(catalog, settings_); }
     // How long the store may take to abort an upload. A shutdown waits a moment for all of them
     // together, and nobody waits a second time for a store that does not answer: 0.
     std::chrono::milliseconds abort_time() const;
+    // What prepare() found that somebody must be told of, once; or empty.
+    std::string take_finding() { return std::exchange(finding_, {}); }
     void abort_failed() { abort_failed_.store(true); }
 
   private:
@@ -54,6 +60,7 @@ class Remote {
 
     S3Settings settings_;
     s3::Client client_;
+    std::string finding_;
     std::atomic<bool> abort_failed_{false};
 };
 

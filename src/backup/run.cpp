@@ -174,8 +174,9 @@ void Run::begin() {
 void Run::check_level() {
     record_vault(store_, audit_);
     const SealLevel level = store_.seal_level();
-    check_seal(level, request_.settings.require_seal, store_.seal_reason());
-    const std::string before = standing(audit_.catalog()).newest_seal;
+    const SealLevel required = request_.settings.require_seal;
+    check_seal(level, required, level < required ? store_.seal_reason() : "");
+    const std::string before = standing(audit_.catalog(), immbackup::now()).newest_seal;
     if (level < seal_level_from_name(before).value_or(level)) {
         std::string text =
             fmt::format("backups are now sealed as \"{}\", the last one was as \"{}\". {}",

@@ -152,6 +152,9 @@ std::optional<Error> RunUploads::finish() {
     if (preparation_.joinable()) {
         preparation_.join();
     }
+    if (remote_) {
+        tell_finding(*remote_, progress_);
+    }
     for (; !tasks_.empty(); tasks_.pop_front()) {
         finish_one(tasks_.front());
     }
@@ -175,7 +178,7 @@ void RunUploads::finish_one(Task& task) {
     try {
         stop_.check();
         if (problem_) {
-            throw Error(*problem_);
+            throw of_all_uploads(*problem_);
         }
         ProgressState state;
         state.phase = "uploading";
@@ -206,7 +209,7 @@ void RunUploads::anchor() {
     }
     const TimeLimit limit(kAnchorSeconds, stop_, anchor_took_too_long());
     try {
-        store_anchors(*remote_, audit_, progress_);
+        store_anchors(*remote_, audit_, false, progress_);
     } catch (const Error& error) {
         progress_.alarm(event::kAlarmUploadFailed,
                         "the audit log could not be anchored: " + error.message());

@@ -70,10 +70,12 @@ void ArtifactUpload::start(const std::string& key) {
         audit_.append(event::kUploadBegun,
                       body_text({{"artifact", stem_}, {"key", key}, {"upload_id", upload_id}}));
     };
+    s3::ObjectSpec spec =
+        spec_of(key, terms_, format_ == DumpFormat::zstd ? "application/zstd" : "application/gzip");
+    spec.storage_class = true;
     uploader_ = std::make_unique<s3::Uploader>(
-        remote_.client(),
-        spec_of(key, terms_, format_ == DumpFormat::zstd ? "application/zstd" : "application/gzip"),
-        growth_, s3::PartPlan(static_cast<std::uint32_t>(remote_.settings().max_parts)),
+        remote_.client(), std::move(spec), growth_,
+        s3::PartPlan(static_cast<std::uint32_t>(remote_.settings().max_parts)),
         std::move(callbacks));
 }
 
@@ -333,6 +335,11 @@ void ArtifactUpload::follow_hold(UploadResult& result) {
 bool is_permanent(const Error& error) {
     return error.code() == ErrorCode::corrupt || error.code() == ErrorCode::not_found ||
            error.code() == ErrorCode::rejected;
+}
+
+Error of_all_uploads(const Error& error) {
+    return {is_permanent(error) ? ErrorCode::failed : error.code(), error.message(), error.detail(),
+            error.hint()};
 }
 
 void record_upload_failure(AuditLog& audit, const std::string& stem, const Error& error) {

@@ -83,5 +83,7 @@ s3::LockTerms upload_terms(Remote& remote, const AuditLog& audit);
 // Records how an upload failed: pending, or failed where another try cannot help.
 void record_upload_failure(AuditLog& audit, const std::string& stem, const Error& error);
 bool is_permanent(const Error& error);
+// What stops all uploads, as the error of one of them: it is not its fault, and it stays pending.
+Error of_all_uploads(const Error& error);
 
 }  // namespace immbackup

@@ -179,6 +179,7 @@ std::vector<VaultRow> check_vault(Store& store, const Settings& settings) {
         {"keep newest", Verdict::good, fmt::format("{} of each database", status.keep_newest)});
     rows.push_back(quota_row("bytes", status.used_bytes, status.quota_bytes));
     rows.push_back(quota_row("files", status.used_files, status.quota_files));
+    rows.push_back(quota_row("log", status.used_log, status.quota_log));
     add_contents(rows, vault);
     return rows;
 }

@@ -8,6 +8,7 @@
 #include "backup/uploads.h"
 #include "cli/commands.h"
 #include "cli/s3_options.h"
+#include "io/process.h"
 
 namespace immbackup {
 
@@ -43,6 +44,7 @@ int act_on(Context& context, const std::string& kind, const ActOptions& options)
     AuditLog audit = context.open_audit(*store);
     record_act(*store, audit, act);
     if (kind == "hold" || kind == "release") {
+        forbid_core_files();
         follow_with_legal_hold(context.settings(), audit, kind, options.subject, context.cancel());
     }
     print_recorded(context, audit.catalog().head_seq);

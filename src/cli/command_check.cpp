@@ -12,6 +12,7 @@
 #include "cli/table.h"
 #include "core/health.h"
 #include "io/clock.h"
+#include "io/process.h"
 
 namespace immbackup {
 
@@ -89,6 +90,7 @@ void print_health(const Context& context, const Health& health, const Catalog& c
 // other finding.
 int check_bucket(Context& context, const CheckOptions& options) {
     CancelToken& cancel = context.cancel();
+    forbid_core_files();
     const auto store = context.open_store();
     AuditLog audit = context.open_audit(*store);
     const auto rows = check_s3(context.settings(), audit,

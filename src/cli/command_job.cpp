@@ -274,12 +274,15 @@ void do_prune(const Settings& settings, Store& store, const CancelToken& cancel,
         DirectoryLock::acquire(store.layout().lock_file(), "prune job", kRecoveryWaitMs);
     AuditLog audit = store.open_audit("job");
     prune(store, audit, settings, cancel, events);
+    report_uploads(audit, settings, events);  // what is gone here may be gone there, some day
 }
 
+// A hold, or longer locks that count now, may make a lock due at once.
 void do_act(const JobRequest& request, const Settings& settings, Store& store,
-            const CancelToken& cancel) {
+            const CancelToken& cancel, EventWriter& events) {
     AuditLog audit = store.open_audit("job");
     record_act(store, audit, {request.act, request.subject, request.reason, request.actor});
+    report_uploads(audit, settings, events);
     follow_with_legal_hold(settings, audit, request.act, request.subject, cancel);
 }
 
@@ -396,7 +399,7 @@ void do_job(const JobRequest& request, CancelToken& cancel, EventWriter& events)
     } else if (request.job == "prune") {
         do_prune(settings, *store, cancel, events);
     } else if (request.job == "act") {
-        do_act(request, settings, *store, cancel);
+        do_act(request, settings, *store, cancel, events);
     } else if (request.job == "upload") {
         do_upload(request, settings, *store, cancel, events);
     } else if (request.job == "import") {

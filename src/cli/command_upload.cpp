@@ -32,9 +32,12 @@ int upload(Context& context) {
                         {"problem", problem}});
     };
     bool bad = !report.failed.empty();
-    for (const auto& result : report.uploaded) {
-        bad = bad || result.state != s3::LockState::locked;
-        add(result.artifact, s3::lock_state_name(result.state), result.locked_until, result.reason);
+    for (const auto* results : {&report.uploaded, &report.proven}) {
+        for (const auto& result : *results) {
+            bad = bad || result.state != s3::LockState::locked;
+            add(result.artifact, s3::lock_state_name(result.state), result.locked_until,
+                result.reason);
+        }
     }
     for (const auto& failed : report.failed) {
         add(failed.artifact, is_permanent(failed.error) ? "failed" : "pending", "",

@@ -42,7 +42,7 @@ void AnchorBook::add(const std::string& name, std::string_view text, const std::
     std::string why;
     const auto piece = piece_of_log(text, why);
     if (piece.empty()) {
-        report_.notes.push_back(fmt::format("\"{}\" is no piece of an audit log: {}", name, why));
+        unreadable(name, why);
         return;
     }
     ++report_.objects;
@@ -62,6 +62,10 @@ void AnchorBook::add(const std::string& name, std::string_view text, const std::
                             record.seq, name, at->second.name));
         }
     }
+}
+
+void AnchorBook::unreadable(const std::string& name, const std::string& why) {
+    report_.notes.push_back(fmt::format("\"{}\" is no piece of an audit log: {}", name, why));
 }
 
 void AnchorBook::compare(const AuditRecord& record) {

@@ -34,6 +34,8 @@ class AnchorBook {
     // compared all the same, and count as unanchored. An object that is no chained piece of a log
     // is noted and otherwise ignored: anybody who may write could put it there.
     void add(const std::string& name, std::string_view text, const std::string& until);
+    // One that cannot be read: likewise noted.
+    void unreadable(const std::string& name, const std::string& why);
     // A record of the local log.
     void compare(const AuditRecord& record);
     // `local` says whether there is a local log at all; without one nothing can be cut off.

@@ -201,8 +201,12 @@ void fold_vault(Catalog& catalog, const Json& body) {
                      text(body, "clock_reason"), text(body, "version")};
 }
 
-// The vault's own date; the job's record of the artifact comes after it, but for an import.
-void fold_vault_sealed(Catalog& catalog, const Json& body) {
+// The vault's own date; the job's record of the artifact comes after it, but for an import. Nobody
+// else can say it.
+void fold_vault_sealed(Catalog& catalog, const AuditRecord& record, const Json& body) {
+    if (record.origin != kVaultOrigin) {
+        return;
+    }
     const std::string stem = text(body, "artifact");
     if (ArtifactEntry* entry = artifact_of(catalog, body)) {
         raise_time(entry->vault_until, text(body, "retain_until"));
@@ -257,6 +261,11 @@ void fold_upload(Catalog& catalog, const AuditRecord& record, const Json& body) 
         entry.upload_error = error ? error->message : std::string();
         entry.upload_tried = record.time;
         ++entry.upload_tries;
+    } else if (event == event::kLockProven) {
+        entry.upload = text(body, "state");
+        entry.upload_error = text(body, "reason");
+        entry.lock_mode = text(body, "mode");
+        entry.locked_until = text(body, "locked_until");
     } else if (event == event::kLockExtended) {
         raise_time(entry.locked_until, text(body, "locked_until"));
     } else if (event == event::kLegalHoldChanged) {
@@ -267,8 +276,26 @@ void fold_upload(Catalog& catalog, const AuditRecord& record, const Json& body) 
 }
 
 void fold_anchor(Catalog& catalog, const AuditRecord& record, const Json& body) {
-    catalog.anchored_seq = std::max(catalog.anchored_seq, number(body, "last"));
     catalog.anchored = record.time;
+    catalog.anchor_state = text(body, "state");
+    // What nobody has seen held may be gone tomorrow.
+    if (catalog.anchor_state == "locked") {
+        catalog.anchored_seq = std::max(catalog.anchored_seq, number(body, "last"));
+    }
+}
+
+void fold_locks_tried(Catalog& catalog, const AuditRecord& record, const Json& body) {
+    catalog.lock_problem = text(body, "problem");
+    catalog.locks_tried = catalog.lock_problem.empty() ? std::string() : record.time;
+}
+
+// What the vault attested, it alone removes, holds and releases: who says so in its stead lies.
+bool is_forged(const ArtifactEntry& entry, const AuditRecord& record) {
+    constexpr std::array kOnlyTheVault{event::kPruneIntended, event::kArtifactPruned,
+                                       event::kArtifactHeld, event::kArtifactReleased};
+    return !entry.vault_until.empty() && record.origin != kVaultOrigin &&
+           std::find(kOnlyTheVault.begin(), kOnlyTheVault.end(), record.event) !=
+               kOnlyTheVault.end();
 }
 
 // What is said of one artifact after it was sealed.
@@ -282,7 +309,7 @@ void fold_artifact(Catalog& catalog, const AuditRecord& record, const Json& body
         return;
     }
     ArtifactEntry* entry = artifact_of(catalog, body);
-    if (entry == nullptr) {
+    if (entry == nullptr || is_forged(*entry, record)) {
         return;
     }
     if (event == event::kArtifactVerified) {
@@ -436,15 +463,18 @@ void Catalog::apply(const AuditRecord& record) {
         unacknowledged_since.clear();
         lock_days = lock_days_setting(*this);
     } else if (event == event::kVaultSealed) {
-        fold_vault_sealed(*this, body);
+        fold_vault_sealed(*this, record, body);
     } else if (event == event::kVaultChecked) {
         fold_vault(*this, body);
     } else if (event == event::kAnchorStored) {
         fold_anchor(*this, record, body);
+    } else if (event == event::kLocksTried) {
+        fold_locks_tried(*this, record, body);
     } else if (event == event::kUploadBegun || event == event::kUploadAborted ||
                event == event::kObjectUploaded || event == event::kArtifactUploaded ||
                event == event::kUploadFailed || event == event::kLockExtended ||
-               event == event::kLegalHoldChanged || event == event::kObjectsDeleted) {
+               event == event::kLockProven || event == event::kLegalHoldChanged ||
+               event == event::kObjectsDeleted) {
         fold_upload(*this, record, body);
     } else if (event == event::kDatabaseRetired) {
         retired[text(body, "database")] = {record.time, text(body, "reason")};

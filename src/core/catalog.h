@@ -153,8 +153,13 @@ struct Catalog {
         std::string key;
     };
     std::map<std::string, OpenUpload> open_uploads;
-    std::uint64_t anchored_seq = 0;  // records up to it are stored as locked objects
-    std::string anchored;            // when
+    std::uint64_t anchored_seq = 0;  // records up to it are stored as objects proven locked
+    std::string anchored;            // when the last piece was stored, proven or not
+    std::string anchor_state;        // of the lock of that
+    // When locks could not be extended or proven, or objects deleted, and have not been since; and
+    // what the first problem was.
+    std::string locks_tried;
+    std::string lock_problem;
     // Days of lock that somebody has acknowledged, or that held from the beginning; 0: none yet.
     std::uint64_t lock_days = 0;
 
@@ -164,7 +169,7 @@ struct Catalog {
     void apply(const AuditRecord& record);
 };
 
-// Checkpoint text: a first line "immbackup-catalog 3 <offset> <seq> <head hash> <sha256 of the
+// Checkpoint text: a first line "immbackup-catalog 4 <offset> <seq> <head hash> <sha256 of the
 // rest>", then lines of tab separated fields (docs/formats.md). from_checkpoint returns nothing for
 // anything that is not exactly that, larger than kMaxCheckpoint, or of another format number: then
 // the log is folded from its beginning.

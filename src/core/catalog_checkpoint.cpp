@@ -13,7 +13,7 @@ namespace immbackup {
 
 namespace {
 
-constexpr std::string_view kMagic = "immbackup-catalog 3 ";
+constexpr std::string_view kMagic = "immbackup-catalog 4 ";
 
 // Control characters and '%' as %XX: everything else stays readable.
 void append_escaped(std::string& out, std::string_view text) {
@@ -206,6 +206,9 @@ void catalog_fields(Fields& each, State& catalog) {
     each(catalog.unacknowledged_since);
     each(catalog.anchored_seq);
     each(catalog.anchored);
+    each(catalog.anchor_state);
+    each(catalog.locks_tried);
+    each(catalog.lock_problem);
     each(catalog.lock_days);
     each(catalog.clock_acknowledged);
     each(catalog.misconfigured);

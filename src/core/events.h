@@ -38,6 +38,10 @@
 //                      "version_id"}}, [reason]: all is in the bucket, and how the store holds it
 //   upload_failed      artifact, state ("pending" | "failed"), error
 //   lock_extended      artifact, mode, locked_until
+//   lock_proven        artifact, state, mode, locked_until, objects, [reason]: of one that was not
+//                      locked, when it was looked at again and is held otherwise than before
+//   locks_tried        artifacts {stem: reason}, problem: locks that could not be extended or
+//                      proven, or objects that could not be deleted; empty: there are none any more
 //   legal_hold_changed artifact, on
 //   objects_deleted    artifact, objects: after lock and retention were over
 //   prefix_marked      bucket, prefix, key, version_id, state, until: it is this instance's
@@ -94,6 +98,8 @@ inline constexpr const char* kObjectUploaded = "object_uploaded";
 inline constexpr const char* kArtifactUploaded = "artifact_uploaded";
 inline constexpr const char* kUploadFailed = "upload_failed";
 inline constexpr const char* kLockExtended = "lock_extended";
+inline constexpr const char* kLockProven = "lock_proven";
+inline constexpr const char* kLocksTried = "locks_tried";
 inline constexpr const char* kLegalHoldChanged = "legal_hold_changed";
 inline constexpr const char* kObjectsDeleted = "objects_deleted";
 inline constexpr const char* kPrefixMarked = "prefix_marked";

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/lock_dates.h"
 #include "core/seal_level.h"
 #include "core/timetable.h"
 
@@ -71,7 +72,7 @@ std::optional<std::string> weaker_seal(const Catalog& catalog, const Standing& s
 void find_fault(Health& health, const Catalog& catalog, Time now,
                 const std::vector<std::string>& missing,
                 std::optional<std::chrono::seconds> max_age, const PrunePlan* plan) {
-    const Standing stock = standing(catalog);
+    const Standing stock = standing(catalog, now);
     const auto reference = health.last_good ? health.last_good : parse_time(catalog.promise.since);
     const std::string age =
         health.last_good ? fmt::format("last good run {} ended {} ago", catalog.last_full_run,
@@ -132,7 +133,16 @@ void find_fault(Health& health, const Catalog& catalog, Time now,
         const ArtifactEntry& entry = catalog.artifacts.at(stock.not_locked.front());
         health.summary =
             fmt::format("{} uploads are not proven locked, such as {} ({}): {}",
-                        stock.not_locked.size(), entry.artifact, entry.upload, entry.upload_error);
+                        stock.not_locked.size(), entry.artifact, upload_state(entry, now),
+                        lock_is_over(entry, now) ? "its lock ended at " + entry.locked_until
+                                                 : entry.upload_error);
+    } else if (!catalog.lock_problem.empty()) {
+        health.verdict = Verdict::warning;
+        health.summary = "locks in the bucket are not as they should be: " + catalog.lock_problem;
+    } else if (!catalog.anchor_state.empty() && catalog.anchor_state != "locked") {
+        health.verdict = Verdict::warning;
+        health.summary = fmt::format("the anchor of the audit log of {} is {} in the bucket",
+                                     catalog.anchored, catalog.anchor_state);
     } else if (const ArtifactEntry* late = overdue_upload(catalog)) {
         health.verdict = Verdict::warning;
         health.summary = fmt::format("artifact {} is not uploaded after {} tries: {}",
@@ -184,8 +194,10 @@ std::optional<Time> overdue_since(const Catalog& catalog, Time now) {
     return at && *at <= now ? at : std::nullopt;
 }
 
-Standing standing(const Catalog& catalog) {
+Standing standing(const Catalog& catalog, Time now) {
     Standing out;
+    const auto extending = catalog.settings.find("s3_extend_locks");
+    const bool extends = extending == catalog.settings.end() || extending->second != "off";
     std::uint64_t newest = 0;
     for (const auto& [stem, entry] : catalog.artifacts) {
         if (!entry.exists()) {
@@ -200,7 +212,8 @@ Standing standing(const Catalog& catalog) {
         }
         out.outside_vault += seal_level_from_name(entry.seal) < SealLevel::vault_dac ? 1 : 0;
         out.uploads_pending += entry.upload == "pending" ? 1 : 0;
-        if (entry.upload == "unproven" || entry.upload == "unlocked" || entry.upload == "failed") {
+        if (entry.upload == "unproven" || entry.upload == "unlocked" || entry.upload == "failed" ||
+            (extends && lock_is_over(entry, now))) {
             out.not_locked.push_back(stem);
         }
         if (entry.state != "good" && !entry.accepted) {

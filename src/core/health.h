@@ -55,9 +55,10 @@ struct Standing {
     std::string newest_seal;             // of the newest artifact
     std::uint64_t outside_vault = 0;     // sealed weaker than a vault does
     std::uint64_t uploads_pending = 0;
-    std::vector<std::string> not_locked;  // in the bucket without a proven lock, or parked
+    std::vector<std::string> not_locked;  // in the bucket without a lock that is proven and lasts,
+                                          // or parked
 };
-Standing standing(const Catalog& catalog);
+Standing standing(const Catalog& catalog, Time now);
 
 // `missing`: artifacts of the last good run whose files are not there. `max_age`: the last good
 // complete run may not have ended longer ago. `plan`: what may be pruned now, where that is known.

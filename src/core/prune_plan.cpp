@@ -69,8 +69,8 @@ class SubjectPlan {
         const bool sound = entry.state == "good" && (entry.anomaly.empty() || entry.accepted);
         const bool anomalous = newest_good_ != nullptr && !newest_good_->sound();
         const auto pending_until = row.kept_until + std::chrono::days(rules_.pending_max_days);
-        const bool pending =
-            entry.upload == "pending" && (rules_.pending_max_days == 0 || pending_until > now_);
+        const bool waiting = entry.upload == "pending" || entry.upload == "failed";
+        const bool pending = waiting && (rules_.pending_max_days == 0 || pending_until > now_);
         if (!retired_ && newest_good_ == nullptr) {
             row.reason = fmt::format("Of {} there is no good artifact.", subject_.title());
         } else if (!retired_ && &entry == newest_good_) {
@@ -79,7 +79,9 @@ class SubjectPlan {
             row.reason = fmt::format("It is one of the {} newest of {} (min_keep).",
                                      rules_.min_keep, subject_.title());
         } else if (pending) {
-            row.reason = "It waits for its upload.";
+            row.reason = entry.upload == "pending"
+                             ? "It waits for its upload."
+                             : "Its upload has failed, and may be tried again.";
         } else if (!retired_ && anomalous && sound) {
             row.anomaly = true;
             row.reason = fmt::format("The newest one, {}, is an anomaly that nobody has accepted.",
@@ -96,7 +98,7 @@ class SubjectPlan {
                             subject_.title());
         } else {
             row.action = PruneAction::prune;
-            row.reason = entry.upload == "pending"
+            row.reason = waiting
                              ? fmt::format("It was kept until {}; its upload never succeeded.",
                                            format_time(row.kept_until))
                              : fmt::format("It was kept until {}.", format_time(row.kept_until));

@@ -1,9 +1,9 @@
 // What may be removed and what must stay, decided before anything is touched. Pure.
 //
 // Never removed: the newest good artifact of a subject (a database, or the globals), its newest
-// `min_keep` sound ones, what is under a hold, what waits for its upload, what a vault has sealed
-// until a later date, and every sound one while
-// the newest is an anomaly that nobody accepted. Nothing at all is removed while the clock is not
+// `min_keep` sound ones, what is under a hold, what waits for its upload or could not be uploaded
+// (for pending_max_days), what a vault has sealed until a later date, and every sound one while the
+// newest is an anomaly that nobody accepted. Nothing at all is removed while the clock is not
 // trusted, and of a subject of which no artifact is good.
 #pragma once
 

@@ -1,5 +1,7 @@
 #include "core/receipt.h"
 
+#include <tuple>
+
 #include "core/digest.h"
 #include "core/json_reader.h"
 #include "core/names.h"
@@ -132,8 +134,11 @@ const ReceiptObject& Receipt::dump() const {
 }
 
 bool same_artifact(const Receipt& a, const Receipt& b) {
-    if (a.artifact != b.artifact || a.sha256 != b.sha256 || a.size != b.size ||
-        a.objects.size() != b.objects.size()) {
+    const auto said = [](const Receipt& r) {
+        return std::tie(r.artifact, r.instance, r.globals, r.database, r.sha256, r.size, r.sql_size,
+                        r.rows, r.tier, r.taken, r.retain_until);
+    };
+    if (said(a) != said(b) || a.objects.size() != b.objects.size()) {
         return false;
     }
     for (const auto& [file, object] : a.objects) {
@@ -144,6 +149,27 @@ bool same_artifact(const Receipt& a, const Receipt& b) {
         }
     }
     return true;
+}
+
+void require_agreement(const Receipt& receipt, const Manifest& manifest) {
+    const auto check = [&](bool same, const char* what) {
+        if (!same) {
+            throw Error(ErrorCode::corrupt,
+                        fmt::format("manifest and receipt of \"{}\" do not agree about its {}",
+                                    receipt.artifact, what),
+                        {}, "Use another artifact, or another copy of this one.");
+        }
+    };
+    check(manifest.artifact == receipt.artifact, "name");
+    check(manifest.sha256 == receipt.sha256, "digest");
+    check(manifest.size == receipt.size, "size");
+    check(manifest.sql_size == receipt.sql_size, "uncompressed size");
+    check(manifest.rows == receipt.rows, "rows");
+    check(manifest.instance == receipt.instance, "instance");
+    check(manifest.globals == receipt.globals, "kind");
+    check(manifest.database.name == receipt.database, "database");
+    check(manifest.snapshot_before == receipt.taken, "time");
+    check(manifest.tier == receipt.tier, "tier");
 }
 
 }  // namespace immbackup

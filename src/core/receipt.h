@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/manifest.h"
 #include "core/names.h"
 #include "core/time.h"
 
@@ -61,7 +62,11 @@ std::string receipt_to_json(const Receipt& receipt);
 // artifact are among the objects, each with key and version, each key in the same folder as
 // `receipt_key` and named after the artifact: a receipt cannot lead anywhere else.
 Receipt receipt_from_json(std::string_view text, std::string_view receipt_key);
-// Do both name the same bytes? Two receipts of one artifact do, where an upload was repeated.
+// Do both name the same bytes, and say the same of them? Two receipts of one artifact do, where an
+// upload was repeated: only when they were written may differ, and what the store said then.
 bool same_artifact(const Receipt& a, const Receipt& b);
+// The manifest is among the bytes that a receipt names: what both say must agree. Error(corrupt)
+// that names what does not.
+void require_agreement(const Receipt& receipt, const Manifest& manifest);
 
 }  // namespace immbackup

@@ -88,7 +88,7 @@ std::optional<Compression> parse_compression(std::string_view value) {
         int default_level;
         int max_level;
     };
-    constexpr std::array<Method, 2> kMethods{{{"gzip", DumpFormat::gzip, 1, kMaxGzipLevel},
+    constexpr std::array<Method, 2> kMethods{{{"gzip", DumpFormat::gzip, 2, kMaxGzipLevel},
                                               {"zstd", DumpFormat::zstd, 3, kMaxZstdLevel}}};
     const auto colon = value.find(':');
     const bool named = !value.empty() && (value[0] < '0' || value[0] > '9');

@@ -78,7 +78,7 @@ inline constexpr int kMaxGzipLevel = 9;
 inline constexpr int kMaxZstdLevel = 19;
 struct Compression {
     DumpFormat format = DumpFormat::gzip;
-    int level = 1;  // gzip: 1 to 3 by ISA-L where the platform has it, 4 to 9 by zlib
+    int level = 2;  // gzip: 1 to 3 by ISA-L where the platform has it, 4 to 9 by zlib
     bool operator==(const Compression&) const = default;
     std::string text() const;  // "gzip:1", "zstd:3"
 };

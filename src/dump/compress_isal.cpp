@@ -7,7 +7,7 @@
 #include <isa-l.h>
 
 #include <algorithm>
-#include <array>
+#include <optional>
 
 #include "core/error.h"
 #include "dump/gzip_errors.h"
@@ -17,8 +17,9 @@ namespace immbackup {
 namespace {
 
 constexpr std::size_t kBlock = std::size_t{256} * 1024;
-constexpr std::array<std::uint32_t, kIsalMaxLevel + 1> kLevelBuffer = {
-    0, ISAL_DEF_LVL1_EXTRA_LARGE, ISAL_DEF_LVL2_EXTRA_LARGE, ISAL_DEF_LVL3_EXTRA_LARGE};
+constexpr int kFast = 1;
+constexpr int kHard = 3;
+static_assert(kHard == kIsalMaxLevel);
 
 // ISA-L reads through pointers to non-const.
 unsigned char* input(std::span<const std::byte> bytes) {
@@ -28,10 +29,11 @@ unsigned char* output(std::span<std::byte> bytes) {
     return reinterpret_cast<unsigned char*>(bytes.data());
 }
 
-class IsalPieces final : public PieceCompressor {
+// One of ISA-L's own levels, kFast or kHard.
+class IsalStream {
   public:
-    explicit IsalPieces(int level)
-        : level_buffer_(kLevelBuffer.at(static_cast<std::size_t>(level))),
+    explicit IsalStream(int level)
+        : level_buffer_(level == kFast ? ISAL_DEF_LVL1_EXTRA_LARGE : ISAL_DEF_LVL3_EXTRA_LARGE),
           stream_(std::make_unique<isal_zstream>()) {
         isal_deflate_init(stream_.get());
         stream_->level = static_cast<std::uint32_t>(level);
@@ -41,7 +43,7 @@ class IsalPieces final : public PieceCompressor {
     }
 
     void compress(std::span<const std::byte> piece, std::span<const std::byte> before, bool last,
-                  PieceBuffer& out) override {
+                  PieceBuffer& out) {
         isal_deflate_reset(stream_.get());
         if (!before.empty() &&
             isal_deflate_set_dict(stream_.get(), input(before),
@@ -66,6 +68,43 @@ class IsalPieces final : public PieceCompressor {
   private:
     std::vector<std::byte> level_buffer_;
     std::unique_ptr<isal_zstream> stream_;
+};
+
+// Prose and program text, by a sample: mostly letters (of whatever script, in UTF-8), few digits.
+// Numbers, identifiers, JSON of short values, hexadecimal and base64 are not.
+bool is_text(std::span<const std::byte> piece) {
+    constexpr std::size_t kStep = 61;  // a prime, so that rows of one length are sampled all over
+    std::size_t letters = 0;
+    std::size_t digits = 0;
+    for (std::size_t at = 0; at < piece.size(); at += kStep) {
+        const auto byte = std::to_integer<unsigned>(piece[at]);
+        const unsigned lower = byte | 0x20U;
+        letters += (lower >= 'a' && lower <= 'z') || byte >= 0x80U ? 1 : 0;
+        digits += byte >= '0' && byte <= '9' ? 1 : 0;
+    }
+    const std::size_t sampled = piece.size() / kStep + 1;
+    return letters * 100 >= sampled * 45 && digits * 8 <= sampled;
+}
+
+class IsalPieces final : public PieceCompressor {
+  public:
+    explicit IsalPieces(int level) : level_(level) {}
+
+    void compress(std::span<const std::byte> piece, std::span<const std::byte> before, bool last,
+                  PieceBuffer& out) override {
+        const bool hard = level_ == kHard || (level_ == kByContent && is_text(piece));
+        auto& stream = hard ? hard_ : fast_;
+        if (!stream) {
+            stream.emplace(hard ? kHard : kFast);
+        }
+        stream->compress(piece, before, last, out);
+    }
+
+  private:
+    static constexpr int kByContent = 2;
+    int level_;
+    std::optional<IsalStream> fast_;
+    std::optional<IsalStream> hard_;
 };
 
 class IsalDecompressor final : public Decompressor {

@@ -222,11 +222,13 @@ void write_imported(RowWriter& row, const std::string& directory, std::uint64_t 
     });
 }
 
-// Every artifact that was uploaded, or tried, since the record with this number.
+// Every artifact that was uploaded, proven later, or tried, since the record with this number.
 void write_uploads(RowWriter& row, const std::string& directory, std::uint64_t since) {
     read_audit(find_layout(directory), since,
                [&](const AuditRecord* record, std::uint64_t, const std::string&) {
-                   const bool uploaded = record != nullptr && record->event == "artifact_uploaded";
+                   const bool uploaded =
+                       record != nullptr &&
+                       (record->event == "artifact_uploaded" || record->event == "lock_proven");
                    if (!uploaded && (record == nullptr || record->event != "upload_failed")) {
                        return true;
                    }

@@ -81,7 +81,7 @@ void write_status(RowWriter& row, const SharedCopy& now) {
     const PruneRules rules = prune_rules(settings);
     const PrunePlan plan =
         plan_prune(catalog, rules, {boot_id(), monotonic_ms(), immbackup::now()});
-    const Standing stock = standing(catalog);
+    const Standing stock = standing(catalog, immbackup::now());
     const std::string vault_problem = problem_of(catalog.vault);
     row.text(worker_state_name(now.state));
     if (now.pid != 0) {

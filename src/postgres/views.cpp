@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/catalog.h"
+#include "core/lock_dates.h"
 #include "core/names.h"
 #include "core/retention.h"
 #include "core/schedule.h"
@@ -98,7 +99,7 @@ void write_artifact(RowWriter& row, const ArtifactEntry& artifact, const FilesPr
     row.time_or_null(artifact.verified);
     row.text_or_null(artifact.anomaly);
     row.text_or_null(artifact.hold);
-    row.text_or_null(artifact.upload);
+    row.text_or_null(upload_state(artifact, immbackup::now()));
     row.text_or_null(artifact.upload_error);
     row.text_or_null(artifact.lock_mode);
     row.time_or_null(artifact.locked_until);

@@ -1,5 +1,6 @@
 #include "restore/anchors.h"
 
+#include "core/error.h"
 #include "io/clock.h"
 #include "store/audit_log.h"
 
@@ -22,9 +23,18 @@ std::string held_until(s3::Client& client, const s3::ListedVersion& version) {
 AnchorReport verify_anchors(s3::Client& client, const Layout* local) {
     AnchorBook book;
     for (const auto& version : client.list_versions(client.key_of("audit/"))) {
-        if (!version.delete_marker) {
+        if (version.delete_marker) {
+            continue;
+        }
+        // Anybody who may write can put something there that is none: it must not hide the others.
+        try {
             book.add(version.key, client.get_text(version.key, version.version_id, kMaxObject),
                      held_until(client, version));
+        } catch (const Error& error) {
+            if (error.code() != ErrorCode::corrupt && error.code() != ErrorCode::not_found) {
+                throw;
+            }
+            book.unreadable(version.key, error.message());
         }
     }
     if (local != nullptr) {

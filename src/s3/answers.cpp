@@ -79,7 +79,24 @@ bool truncated(const XmlNode& root) {
 
 }  // namespace
 
-std::optional<StoreError> parse_error(std::string_view body) {
+void redact(std::string& text, std::string_view secret) {
+    constexpr std::size_t kShortest = 4;
+    if (secret.size() < kShortest) {
+        return;
+    }
+    for (std::size_t at = text.find(secret); at != std::string::npos; at = text.find(secret, at)) {
+        text.replace(at, secret.size(), "<redacted>");
+    }
+}
+
+std::optional<StoreError> parse_error(std::string_view body,
+                                      std::initializer_list<std::string_view> secrets) {
+    const auto said = [&secrets](std::string text) {
+        for (const auto& secret : secrets) {
+            redact(text, secret);
+        }
+        return tamed(std::move(text));
+    };
     try {
         const XmlDocument document = XmlDocument::parse(body);
         const XmlNode root = document.root();
@@ -87,10 +104,10 @@ std::optional<StoreError> parse_error(std::string_view body) {
             return std::nullopt;
         }
         StoreError out;
-        out.code = tamed(root.value("Code"));
-        out.message = tamed(root.value("Message"));
-        out.region = tamed(root.value("Region"));
-        out.request_id = tamed(root.value("RequestId"));
+        out.code = said(root.value("Code"));
+        out.message = said(root.value("Message"));
+        out.region = said(root.value("Region"));
+        out.request_id = said(root.value("RequestId"));
         if (out.code.empty()) {
             out.code = "Error";
         }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <string>
@@ -23,8 +24,12 @@ struct StoreError {
     std::string region;  // where to go instead
     std::string request_id;
 };
-// Nothing where the text is no <Error>. Never throws.
-std::optional<StoreError> parse_error(std::string_view body);
+// Puts "<redacted>" for the secret, wherever it stands. One of less than four characters is none.
+void redact(std::string& text, std::string_view secret);
+// Nothing where the text is no <Error>. Never throws. What the store says is made one line, without
+// the secrets, and is then cut: the beginning of a secret would not be known as one.
+std::optional<StoreError> parse_error(std::string_view body,
+                                      std::initializer_list<std::string_view> secrets = {});
 
 struct ObjectInfo {
     std::uint64_t size = 0;

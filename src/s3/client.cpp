@@ -25,15 +25,6 @@ double random_fraction() {
     return std::uniform_real_distribution<double>(0, 1)(engine);
 }
 
-void replace_all(std::string& text, const std::string& what) {
-    if (what.size() < 4) {
-        return;
-    }
-    for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at)) {
-        text.replace(at, what.size(), "<redacted>");
-    }
-}
-
 thread_local const CancelToken* scope_token = nullptr;
 
 ErrorCode code_of(const StoreError& error) {
@@ -231,15 +222,17 @@ Client::Answer Client::attempt(const Operation& operation, const Credentials& cr
         const std::lock_guard lock(mutex_);
         difference_ = now() - *date;
     }
-    read_error(operation, answer);
+    read_error(operation, answer, credentials);
     return answer;
 }
 
-void Client::read_error(const Operation& operation, Answer& answer) const {
+void Client::read_error(const Operation& operation, Answer& answer,
+                        const Credentials& credentials) {
     const HttpAnswer& http = answer.http;
     const bool good = http.status >= 200 && http.status < 300;
     if (http.complete && (!good || operation.xml_answer)) {
-        if (auto error = parse_error(http.body)) {
+        if (auto error = parse_error(
+                http.body, {credentials.keys.secret_key, credentials.keys.session_token})) {
             answer.error = std::move(*error);
         }
     }
@@ -316,11 +309,13 @@ void Client::wait(milliseconds pause) const {
 }
 
 Client::Answer Client::perform(const Operation& operation) {
-    const auto deadline = std::chrono::steady_clock::now() + options_.deadline;
+    const Deadline deadline =
+        operation.deadline.value_or(std::chrono::steady_clock::now() + options_.deadline);
     Tries tries;
     for (unsigned repetition = 1;; ++repetition) {
         const Credentials credentials = chain_.get();
         Answer answer = attempt(operation, credentials);
+        answer.deadline = deadline;
         if (try_otherwise(tries, answer, credentials)) {
             continue;
         }
@@ -328,8 +323,12 @@ Client::Answer Client::perform(const Operation& operation) {
             Verdict::again) {
             return answer;
         }
-        // Before a write is repeated: the answer may be lost, and the write done.
-        if (operation.happened && answer.http.maybe_sent && operation.happened()) {
+        if (std::chrono::steady_clock::now() >= deadline) {
+            return answer;
+        }
+        // Before a write is repeated: the answer may be lost, and the write done. Within the same
+        // time: whoever tries again later looks for himself.
+        if (operation.happened && answer.http.maybe_sent && operation.happened(deadline)) {
             answer.happened = true;
             return answer;
         }
@@ -360,8 +359,8 @@ Client::Answer Client::require(const Operation& operation) {
 
 std::string Client::redacted(std::string text) {
     const Credentials credentials = chain_.get();
-    replace_all(text, credentials.keys.secret_key);
-    replace_all(text, credentials.keys.session_token);
+    redact(text, credentials.keys.secret_key);
+    redact(text, credentials.keys.session_token);
     return text;
 }
 

@@ -77,6 +77,9 @@ struct ObjectSpec {
     bool legal_hold = false;
     bool only_if_absent =
         false;  // If-None-Match: *; Error(exists) where a store that knows it has one
+    // In the storage class of the options; otherwise in the bucket's default. What has to be read
+    // in each run or to find one's way in the bucket must not need a thaw.
+    bool storage_class = false;
     std::string content_type = "application/octet-stream";
     std::map<std::string, std::string> metadata;  // names in lower case, ASCII
 };
@@ -180,6 +183,7 @@ class Client {
     StoreError try_bypass(const std::string& key, const std::string& version);
 
   private:
+    using Deadline = std::chrono::steady_clock::time_point;
     struct Operation {
         std::string method;
         std::string key;  // empty: the bucket
@@ -190,13 +194,16 @@ class Client {
         bool completes = false;
         bool xml_answer = false;  // a 2xx body is XML, and may hold an <Error>
         std::size_t answer_limit = kXmlLimit;
-        // After an answer was lost: whether the write happened all the same.
-        std::function<bool()> happened{};
+        // After an answer was lost: whether the write happened all the same, as far as that can be
+        // found out until then.
+        std::function<bool(Deadline)> happened{};
+        std::optional<Deadline> deadline{};  // empty: as the options say, from now
     };
     struct Answer {
         HttpAnswer http;
         StoreError error;
         bool happened = false;  // the answer was lost, the write was not
+        Deadline deadline{};    // of what was tried
         bool good() const {
             return happened ||
                    (http.complete && error.code.empty() && http.status >= 200 && http.status < 300);
@@ -211,13 +218,17 @@ class Client {
     Answer attempt(const Operation& operation, const Credentials& credentials);
     bool try_otherwise(Tries& tries, const Answer& answer, const Credentials& credentials);
     bool move_to(const Answer& answer);
-    void read_error(const Operation& operation, Answer& answer) const;
+    static void read_error(const Operation& operation, Answer& answer,
+                           const Credentials& credentials);
     void wait(std::chrono::milliseconds pause) const;
     std::string redacted(std::string text);
     static void add_body_headers(Headers& headers, const Body& body, bool checksum);
     Headers object_headers(const ObjectSpec& spec, const std::string& nonce) const;
     // The object under this key with this nonce, whatever its version.
-    std::optional<Written> written_with(const std::string& key, const std::string& nonce);
+    std::optional<Written> written_with(const std::string& key, const std::string& nonce,
+                                        Deadline deadline);
+    std::optional<ObjectInfo> head_until(const std::string& key, const std::string& version,
+                                         std::optional<Deadline> deadline);
     void read_retention(const std::string& key, const std::string& version, LockReading& out);
     void read_legal_hold(const std::string& key, const std::string& version, LockReading& out);
 

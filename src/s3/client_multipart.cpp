@@ -56,8 +56,8 @@ Written Client::complete(const ObjectSpec& spec, const std::string& upload_id,
     operation.completes = true;
     operation.xml_answer = true;
     std::optional<Written> found;
-    operation.happened = [&] {
-        found = written_with(spec.key, nonce);
+    operation.happened = [&](Deadline deadline) {
+        found = written_with(spec.key, nonce, deadline);
         return found.has_value();
     };
     const Answer answer = perform(operation);
@@ -76,7 +76,7 @@ Written Client::complete(const ObjectSpec& spec, const std::string& upload_id,
         if (proper && !written.version_id.empty()) {
             return written;
         }
-        if (operation.happened()) {
+        if (operation.happened(answer.deadline)) {
             return *found;
         }
         throw Error(ErrorCode::corrupt,
@@ -86,7 +86,7 @@ Written Client::complete(const ObjectSpec& spec, const std::string& upload_id,
     }
     // Gone, in conflict, or there already: by us, whose answer was lost, or by somebody else.
     const int status = answer.error.status;
-    if ((status == 404 || status == 409 || status == 412) && operation.happened()) {
+    if ((status == 404 || status == 409 || status == 412) && operation.happened(answer.deadline)) {
         return *found;
     }
     if (status == 409) {

@@ -75,7 +75,13 @@ Body file_body(int fd, std::uint64_t offset, std::uint64_t size, const CancelTok
 }
 
 std::optional<ObjectInfo> Client::head(const std::string& key, const std::string& version) {
+    return head_until(key, version, std::nullopt);
+}
+
+std::optional<ObjectInfo> Client::head_until(const std::string& key, const std::string& version,
+                                             std::optional<Deadline> deadline) {
     Operation operation{"HEAD", key, version_query(version), {{"x-amz-checksum-mode", "ENABLED"}}};
+    operation.deadline = deadline;
     const Answer answer = perform(operation);
     if (answer.http.complete && answer.http.status == 404) {
         return std::nullopt;
@@ -152,7 +158,7 @@ Headers Client::object_headers(const ObjectSpec& spec, const std::string& nonce)
     if (spec.legal_hold) {
         headers["x-amz-object-lock-legal-hold"] = "ON";
     }
-    if (!options_.storage_class.empty()) {
+    if (spec.storage_class && !options_.storage_class.empty()) {
         headers["x-amz-storage-class"] = options_.storage_class;
     }
     if (!options_.kms_key_id.empty()) {
@@ -166,10 +172,11 @@ Headers Client::object_headers(const ObjectSpec& spec, const std::string& nonce)
     return headers;
 }
 
-std::optional<Written> Client::written_with(const std::string& key, const std::string& nonce) {
+std::optional<Written> Client::written_with(const std::string& key, const std::string& nonce,
+                                            Deadline deadline) {
     std::optional<ObjectInfo> info;
     try {
-        info = head(key);
+        info = head_until(key, {}, deadline);
     } catch (const Error& error) {
         // Who may not list is told 403 of what is not there, too: then it is written again.
         if (error.code() != ErrorCode::permission) {
@@ -192,8 +199,8 @@ Written Client::put(ObjectSpec spec, const Body& body) {
         operation.headers["if-none-match"] = "*";
     }
     std::optional<Written> found;
-    operation.happened = [&] {
-        found = written_with(spec.key, nonce);
+    operation.happened = [&](Deadline deadline) {
+        found = written_with(spec.key, nonce, deadline);
         return found.has_value();
     };
     const Answer answer = perform(operation);
@@ -202,7 +209,7 @@ Written Client::put(ObjectSpec spec, const Body& body) {
     }
     if (!answer.good()) {
         // 412 may be the echo of our own first attempt.
-        if (answer.error.status == 412 && operation.happened()) {
+        if (answer.error.status == 412 && operation.happened(answer.deadline)) {
             return *found;
         }
         throw failure(operation, answer);

@@ -70,13 +70,19 @@ Credentials from_json(const std::string& source, const std::string& text, const 
     return out;
 }
 
+// As S3 has it where none is named.
+std::string sts_region(const CredentialInputs& inputs) {
+    return inputs.region.empty() ? "us-east-1" : inputs.region;
+}
+
 std::string sts_url(const CredentialInputs& inputs) {
     const std::string own = variable(inputs, "AWS_ENDPOINT_URL_STS");
     if (!own.empty()) {
         return own;
     }
-    return fmt::format("https://sts.{}.amazonaws.com{}", inputs.region,
-                       inputs.region.substr(0, 3) == "cn-" ? ".cn" : "");
+    const std::string region = sts_region(inputs);
+    return fmt::format("https://sts.{}.amazonaws.com{}", region,
+                       region.substr(0, 3) == "cn-" ? ".cn" : "");
 }
 
 // POSTs a form to STS, signed where there are keys; takes <Credentials> out of the answer.
@@ -90,7 +96,7 @@ Credentials ask_sts(const CredentialInputs& inputs, const std::string& source, c
     signable.payload_hash = sha256_hex(request.body);
     signable.headers["host"] = address.host;
     if (keys != nullptr) {
-        sign(signable, *keys, {inputs.clock(), inputs.region, "sts"});
+        sign(signable, *keys, {inputs.clock(), sts_region(inputs), "sts"});
     }
     request.headers = signable.headers;
     request.url = address.origin + signable.path;

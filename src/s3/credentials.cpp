@@ -146,12 +146,15 @@ std::optional<Credentials> of_profile(const CredentialInputs& inputs, const Prof
                         "A backup at night has nobody who could type a code.",
                         "Use a role that needs no second factor.");
         }
+        CredentialInputs own = inputs;
+        if (own.region.empty()) {
+            own.region = member(profile, "region");
+        }
         const std::string token_file = member(profile, "web_identity_token_file");
         if (!token_file.empty()) {
-            return from_web_identity(inputs,
-                                     {token_file, role, member(profile, "role_session_name")});
+            return from_web_identity(own, {token_file, role, member(profile, "role_session_name")});
         }
-        return from_role(inputs,
+        return from_role(own,
                          {role, member(profile, "role_session_name"),
                           member(profile, "external_id"), member(profile, "duration_seconds")},
                          role_source(inputs, profiles, name, profile, depth));

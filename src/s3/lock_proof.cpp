@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/digest.h"
 #include "core/error.h"
 
@@ -143,6 +145,16 @@ LockProof extend_lock(Client& client, const std::string& key, const std::string&
         return read_back(client, key, version_id, expected, {asked.mode, *before.until});
     }
     return add_lock(client, key, version_id, expected, asked);
+}
+
+LockProof prove_again(Client& client, const std::string& key, const std::string& version_id,
+                      const ExpectedObject& expected, const LockTerms& asked) {
+    const LockReading before = client.read_lock(key, version_id);
+    LockTerms terms = asked;
+    if (before.retention == Reading::held && before.until) {
+        terms.until = std::max(asked.until, *before.until);
+    }
+    return prove_lock(client, key, version_id, expected, terms);
 }
 
 void change_legal_hold(Client& client, const std::string& key, const std::string& version_id,

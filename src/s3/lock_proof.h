@@ -38,6 +38,11 @@ LockProof prove_lock(Client& client, const std::string& key, const std::string& 
 LockProof extend_lock(Client& client, const std::string& key, const std::string& version_id,
                       const ExpectedObject& expected, const LockTerms& asked);
 
+// Of a version that was not proven locked before: as prove_lock(), but one that is held longer than
+// asked by now (somebody lengthened it) is proven as it is.
+LockProof prove_again(Client& client, const std::string& key, const std::string& version_id,
+                      const ExpectedObject& expected, const LockTerms& asked);
+
 // Sets or lifts a legal hold, and reads it back. Error(failed) where the store says otherwise
 // afterwards, or nothing.
 void change_legal_hold(Client& client, const std::string& key, const std::string& version_id,

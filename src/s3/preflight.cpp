@@ -223,6 +223,7 @@ void Preflight::writing_right() {
     guarded(check, true, [&] {
         ObjectSpec spec;
         spec.key = absent_;
+        spec.storage_class = true;
         if (client_.options().lock_mode != LockMode::none) {
             // Nothing comes to be: what the date says does not matter, but it must be a good one.
             spec.lock = {client_.options().lock_mode,
@@ -271,6 +272,7 @@ void Preflight::written_object() {
         const std::string content = "immbackup probe " + random_hex(16);
         ObjectSpec spec;
         spec.key = client_.key_of(".immbackup-probe");
+        spec.storage_class = true;
         const Written written = client_.put(spec, text_body(content));
         const std::string back = client_.get_text(spec.key, written.version_id, 4096);
         add("writes and reads back", yes_if(back == content),

@@ -30,8 +30,10 @@ struct VaultStatus {
     std::uint64_t keep_newest = 0;
     std::uint64_t quota_bytes = 0;  // 0: none
     std::uint64_t quota_files = 0;
+    std::uint64_t quota_log = 0;
     std::uint64_t used_bytes = 0;
     std::uint64_t used_files = 0;
+    std::uint64_t used_log = 0;
 };
 
 // One artifact as the vault has it.

@@ -117,6 +117,11 @@ VaultClient::VaultClient(std::string helper, int timeout_ms) : helper_(std::move
         socket_ = std::move(ends.ours);
     }
     set_nonblocking(socket_);
+    // Room for a frame, as far as the system allows: the dump need not wait while the helper
+    // writes.
+    constexpr int kSendBuffer = 1 << 20;
+    static_cast<void>(
+        ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof kSendBuffer));
     try {
         take_greeting(timeout_ms);
     } catch (...) {
@@ -271,13 +276,21 @@ VaultAnswer VaultClient::read_answer(int timeout_ms) {
     }
 }
 
-void VaultClient::write(std::span<const std::byte> bytes) {
+void VaultClient::write(std::span<const std::byte> bytes, std::span<const std::byte> more) {
     check_usable();
-    while (!bytes.empty()) {
-        const ssize_t count =
-            ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (!bytes.empty() || !more.empty()) {
+        // One call for both: the head of a frame by itself would wake the helper twice.
+        std::array<iovec, 2> parts{iovec{const_cast<std::byte*>(bytes.data()), bytes.size()},
+                                   iovec{const_cast<std::byte*>(more.data()), more.size()}};
+        msghdr message{};
+        message.msg_iov = parts.data();
+        message.msg_iovlen = parts.size();
+        const ssize_t count = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (count > 0) {
-            bytes = bytes.subspan(static_cast<std::size_t>(count));
+            const auto sent = static_cast<std::size_t>(count);
+            const std::size_t first = std::min(sent, bytes.size());
+            bytes = bytes.subspan(first);
+            more = more.subspan(sent - first);
             continue;
         }
         if (count < 0 && errno == EINTR) {
@@ -336,8 +349,7 @@ void VaultClient::write_content(std::span<const std::byte> bytes) {
     constexpr std::size_t kMaxFrame = 1024 * 1024;
     while (!bytes.empty()) {
         const auto piece = bytes.first(std::min(bytes.size(), kMaxFrame));
-        write(frame_head('D', piece.size()));
-        write(piece);
+        write(frame_head('D', piece.size()), piece);
         bytes = bytes.subspan(piece.size());
     }
 }

@@ -59,7 +59,7 @@ class VaultClient {
   private:
     void take_greeting(int timeout_ms);
     std::optional<ExitStatus> close();
-    void write(std::span<const std::byte> bytes);
+    void write(std::span<const std::byte> bytes, std::span<const std::byte> more = {});
     void write_line(std::string_view request);
     void check_usable();
     std::string read_line(std::uint64_t deadline);

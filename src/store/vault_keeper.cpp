@@ -65,6 +65,8 @@ VaultStatus VaultStore::status() {
     status.quota_files = number_or_zero(answer, "quota_files");
     status.used_bytes = number_or_zero(answer, "used_bytes");
     status.used_files = number_or_zero(answer, "used_files");
+    status.quota_log = number_or_zero(answer, "quota_log");
+    status.used_log = number_or_zero(answer, "used_log");
     return status;
 }
 

@@ -8,7 +8,6 @@
 #include <tuple>
 
 #include "vault/failure.h"
-#include "vault/log.h"
 
 namespace immbackup::vault {
 
@@ -55,6 +54,9 @@ RecordState read_beside(const Tree& tree, const std::string& name, SealRecord& r
     if (!fd) {
         return RecordState::absent;
     }
+    if (status_of(fd).st_size > static_cast<off_t>(kMaxSealRecord)) {
+        return RecordState::newer;  // no version that we know writes so much
+    }
     const std::string text = read_whole(fd, kMaxSealRecord);
     return text.empty() || text.back() != '\n'
                ? RecordState::broken
@@ -97,8 +99,9 @@ bool Artifact::any() const {
 }
 
 bool Artifact::newer() const {
-    return std::any_of(files.begin(), files.end(),
-                       [](const auto& file) { return file.state == RecordState::newer; });
+    return undated || std::any_of(files.begin(), files.end(), [](const auto& file) {
+               return file.state == RecordState::newer;
+           });
 }
 
 Level Artifact::level() const {
@@ -138,7 +141,7 @@ std::string extension_name(const std::string& stem, std::size_t number) {
 Artifact look_at(const Tree& tree, const std::string& stem) {
     Artifact artifact;
     artifact.stem = stem;
-    // A stem has files of one format: put refuses a second one.
+    // A stem has files of one format: check_free() refuses a second one.
     for (const Format format : kFormats) {
         if (artifact.any()) {
             break;
@@ -154,7 +157,18 @@ Artifact look_at(const Tree& tree, const std::string& stem) {
             artifact.retain_until = std::max(artifact.retain_until, file.record.retain_until);
         }
     }
-    artifact.attested = exists_in(tree.records(), attestation_name(stem));
+    const auto until = [&](RecordState state, const SealRecord& record) {
+        // A date that nobody can read is not over.
+        const bool readable = state == RecordState::sound && record.stem == stem;
+        artifact.undated = artifact.undated || !readable;
+        artifact.retain_until =
+            std::max(artifact.retain_until, readable ? record.retain_until : kForever);
+    };
+    const RecordState attested = read_beside(tree, attestation_name(stem), artifact.attestation);
+    artifact.attested = attested != RecordState::absent;
+    if (artifact.attested) {
+        until(attested, artifact.attestation);
+    }
     artifact.held = exists_in(tree.records(), hold_name(stem));
     while (artifact.extensions < kMaxExtensions) {
         SealRecord extension;
@@ -163,16 +177,23 @@ Artifact look_at(const Tree& tree, const std::string& stem) {
         if (state == RecordState::absent) {
             break;
         }
-        if (state != RecordState::sound || extension.stem != stem) {
-            throw Failure{Code::corrupt,
-                          "extension " + std::to_string(artifact.extensions + 1) + " of \"" + stem +
-                              "\" cannot be read, so that nobody knows how long it is kept",
-                          {}};
-        }
         ++artifact.extensions;
-        artifact.retain_until = std::max(artifact.retain_until, extension.retain_until);
+        until(state, extension);
     }
     return artifact;
+}
+
+void check_free(const Tree& tree, const std::string& stem) {
+    bool taken = exists_in(tree.records(), attestation_name(stem));
+    for (const Format format : kFormats) {
+        for (const FileKind kind : kFileKinds) {
+            taken = taken || exists_in(tree.active(), file_name(stem, kind, format));
+        }
+    }
+    if (taken) {
+        throw Failure{
+            Code::exists, "the vault has files of an artifact \"" + stem + "\" already", {}};
+    }
 }
 
 Inventory inventory(const Tree& tree) {
@@ -196,7 +217,6 @@ Inventory inventory(const Tree& tree) {
 
 Usage usage(const Tree& tree) {
     Usage out;
-    out.bytes = log_size(tree);
     for (const std::string& name : names_in(tree.active())) {
         struct stat status {};
         if (::fstatat(tree.active().get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) {
@@ -208,7 +228,7 @@ Usage usage(const Tree& tree) {
 }
 
 std::uint64_t newer_sealed(const Tree& tree, const Artifact& artifact, std::uint64_t enough) {
-    SealRecord own;
+    SealRecord own = artifact.attestation;
     for (const SealedFile& file : artifact.files) {
         if (file.state == RecordState::sound) {
             own = file.record;

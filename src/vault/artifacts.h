@@ -37,14 +37,16 @@ struct Artifact {
     Format format = Format::gzip;     // by the names of its files
     std::array<SealedFile, 3> files;  // by FileKind
     bool attested = false;
+    SealRecord attestation;
     bool held = false;
     std::size_t extensions = 0;
-    Millis retain_until = 0;  // the latest of records and extensions
+    bool undated = false;     // attestation or an extension cannot be read: it is kept for ever
+    Millis retain_until = 0;  // the latest of records, attestation and extensions
 
     const SealedFile& file(FileKind kind) const { return files.at(static_cast<std::size_t>(kind)); }
     bool whole() const;  // three files whose sound records agree
     bool any() const;    // at least one file
-    bool newer() const;  // something of it is of a version that we do not know
+    bool newer() const;  // something of it is of a version that we do not know, or cannot be read
     ArtifactState state() const;
     Level level() const;  // of the weakest file
 };
@@ -56,6 +58,8 @@ std::string extension_name(const std::string& stem, std::size_t number);
 inline constexpr std::size_t kMaxExtensions = 99;
 
 Artifact look_at(const Tree& tree, const std::string& stem);
+// Failure(exists) where anything bears the stem already, a file of either format or an attestation.
+void check_free(const Tree& tree, const std::string& stem);
 
 struct Inventory {
     std::vector<std::string> stems;    // of active/ and of attestations, in order
@@ -63,9 +67,10 @@ struct Inventory {
 };
 Inventory inventory(const Tree& tree);
 
+// Of active/.
 struct Usage {
-    std::uint64_t bytes = 0;  // of active/ and the log
-    std::uint64_t files = 0;  // of active/
+    std::uint64_t bytes = 0;
+    std::uint64_t files = 0;
 };
 Usage usage(const Tree& tree);
 

@@ -6,6 +6,15 @@
 
 namespace immbackup::vault {
 
+namespace {
+
+std::uint64_t log_quota(const Session& session) {
+    const std::uint64_t quota = session.config().quota_log;
+    return quota == 0 ? UINT64_MAX : quota;
+}
+
+}  // namespace
+
 std::string append_record(Session& session, const Request& request) {
     session.ok();
     std::string body;
@@ -16,15 +25,8 @@ std::string append_record(Session& session, const Request& request) {
         body.append(block.data(), block.size());
     });
     // The helper's own records go beyond the quota, or the vault could never say that it pruned.
-    const Config& config = session.config();
-    std::uint64_t at_most = UINT64_MAX;
-    if (config.quota_bytes != 0) {
-        const std::uint64_t log = log_size(session.tree());
-        const std::uint64_t others = usage(session.tree()).bytes - log;
-        at_most = config.quota_bytes > others ? config.quota_bytes - others : 0;
-    }
     const Appended said = append(session.tree(), std::string(request.get("event")),
-                                 std::string(request.get("origin")), body, at_most);
+                                 std::string(request.get("origin")), body, log_quota(session));
     return field("seq", said.record.seq) + field("time", said.record.time) +
            field("prev", said.record.prev) + field("hash", said.record.hash) +
            field("offset", said.offset);
@@ -40,11 +42,12 @@ std::string adopt(Session& session, const Request& /*request*/) {
     session.ok();
     ChainCheck check;
     std::uint64_t size = 0;
-    const std::uint64_t quota = session.config().quota_bytes;
+    const std::uint64_t quota = log_quota(session);
     const Commit commit = session.in().read_content([&](std::span<const char> block) {
         size += block.size();
-        if (quota != 0 && size > quota) {
-            throw Failure{Code::no_space, "the log does not fit into the vault's quota", {}};
+        if (size > quota) {
+            throw Failure{Code::no_space, "the log does not fit into the vault's quota",
+                          "Raise quota_log in the vault's configuration."};
         }
         check.feed({block.data(), block.size()});
         write_all(fd, block);

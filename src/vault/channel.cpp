@@ -13,14 +13,17 @@ namespace immbackup::vault {
 
 namespace {
 
-// After a failed read or write: waits where that can help, otherwise the connection is over.
-void wait_or_hang_up(int fd, short events) {
+// After a failed write: waits where that can help, otherwise the connection is over.
+void wait_or_hang_up(int fd) {
     if (errno == EAGAIN || errno == EWOULDBLOCK) {
-        pollfd waiting{fd, events, 0};
-        static_cast<void>(::poll(&waiting, 1, -1));
-    } else if (errno != EINTR) {
-        throw Hangup{};
+        pollfd waiting{fd, POLLOUT, 0};
+        if (::poll(&waiting, 1, kIdleMs) != 0) {
+            return;
+        }
+    } else if (errno == EINTR) {
+        return;
     }
+    throw Hangup{};
 }
 
 }  // namespace
@@ -67,7 +70,7 @@ void Channel::read_exactly(std::span<char> out) {
     }
 }
 
-Commit Channel::read_content(const Sink& sink) {
+Commit Channel::read_content(const Sink& sink, Check check) {
     Sha256 sha;
     std::uint64_t size = 0;
     ++contents_;
@@ -83,7 +86,7 @@ Commit Channel::read_content(const Sink& sink) {
             std::array<char, kCommitSize> body{};
             read_exactly(body);
             const Commit commit = parse_commit(body);
-            if (commit.size != size || commit.sha256 != sha.finish()) {
+            if (commit.size != size || (check == Check::digest && commit.sha256 != sha.finish())) {
                 throw Failure{Code::corrupt,
                               "size or digest of the commit are not those of the bytes that came",
                               {}};
@@ -92,20 +95,29 @@ Commit Channel::read_content(const Sink& sink) {
         }
         const std::span<char> block(block_.data(), frame.length);
         read_exactly(block);
-        sha.update(block);
+        if (check == Check::digest) {
+            sha.update(block);
+        }
         size += frame.length;
         sink(block);
     }
 }
 
-Channel::Read reader_of(int fd) {
-    return [fd](std::span<char> out) {
+Channel::Read reader_of(int fd, int idle_ms) {
+    return [fd, idle_ms](std::span<char> out) {
         for (;;) {
-            const ssize_t count = ::read(fd, out.data(), out.size());
+            pollfd waiting{fd, POLLIN, 0};
+            const int ready = ::poll(&waiting, 1, idle_ms);
+            if (ready == 0) {
+                throw Hangup{};
+            }
+            const ssize_t count = ready < 0 ? -1 : ::read(fd, out.data(), out.size());
             if (count >= 0) {
                 return static_cast<std::size_t>(count);
             }
-            wait_or_hang_up(fd, POLLIN);
+            if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK) {
+                throw Hangup{};
+            }
         }
     };
 }
@@ -135,7 +147,7 @@ void write_line(int fd, const std::string& line, int passed) {
         if (count >= 0) {
             done += static_cast<std::size_t>(count);
         } else {
-            wait_or_hang_up(fd, POLLOUT);
+            wait_or_hang_up(fd);
         }
     }
 }

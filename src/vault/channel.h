@@ -27,10 +27,12 @@ class Channel {
     std::optional<std::string> read_request();
 
     // Content up to its commit, in blocks of at most kMaxFrame, and what was committed to; the sink
-    // throws what it likes. Failure(cancelled) on an abort, Failure(corrupt) where size or digest
-    // are not those of what came; Hangup at the end of file.
+    // throws what it likes. Failure(cancelled) on an abort, Failure(corrupt) where the size, and
+    // the digest where it is to be checked here, are not those of what came; Hangup at the end of
+    // file.
     using Sink = std::function<void(std::span<const char>)>;
-    Commit read_content(const Sink& sink);
+    enum class Check { digest, size };
+    Commit read_content(const Sink& sink, Check check = Check::digest);
     // How often read_content() was called.
     std::uint64_t contents_begun() const { return contents_; }
 
@@ -45,8 +47,12 @@ class Channel {
     std::uint64_t contents_ = 0;
 };
 
-// On descriptors: waits with poll(2) where they do not block.
-Channel::Read reader_of(int fd);
+// Longer than a dump that gets on is silent: stall_timeout, ten times as long before its first
+// byte.
+inline constexpr int kIdleMs = 4 * 3'600'000;
+// On descriptors, whether they block or not. Hangup where nothing comes for `idle_ms`: what
+// somebody began and forgot is not kept for ever.
+Channel::Read reader_of(int fd, int idle_ms = kIdleMs);
 // Hangup where nobody reads any more. `passed` is sent along (SCM_RIGHTS) where it is not -1.
 void write_line(int fd, const std::string& line, int passed = -1);
 bool is_unix_socket(int fd);

@@ -13,9 +13,8 @@ namespace immbackup::vault {
 namespace {
 
 constexpr Millis kTolerance = 120'000;
-constexpr Millis kSlew = 500;                     // NTP slews by at most one part in so many
-constexpr Millis kSteady = 4 * 3'600'000LL;       // so long after a boot
-constexpr Millis kForever = 253'402'300'799'999;  // the end of year 9999
+constexpr Millis kSlew = 500;                // NTP slews by at most one part in so many
+constexpr Millis kSteady = 4 * 3'600'000LL;  // so long after a boot
 
 bool far(Millis span) {
     return span > kTolerance || span < -kTolerance;

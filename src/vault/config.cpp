@@ -66,6 +66,7 @@ bool set(Config& config, std::string_view key, std::string_view value) {
            : key == "max_extension"  ? set_duration(config.max_extension, value)
            : key == "quota_bytes"    ? set_size(config.quota_bytes, value)
            : key == "quota_files"    ? set_count(config.quota_files, value)
+           : key == "quota_log"      ? set_size(config.quota_log, value)
            : key == "keep_newest"    ? set_count(config.keep_newest, value)
                                      : false;
 }

@@ -17,11 +17,12 @@ struct Config {
     std::string client_user = "postgres";
     std::string client_group = "postgres";
     std::string operator_group;  // empty: only root
-    Millis min_retention = 7 * 86'400'000LL;
+    Millis min_retention = 2 * 86'400'000LL;
     Millis max_retention = 400 * 86'400'000LL;
     Millis max_extension = 400 * 86'400'000LL;
     std::uint64_t quota_bytes = 0;  // 0: none
     std::uint64_t quota_files = 0;
+    std::uint64_t quota_log = 1ULL << 30;
     std::uint64_t keep_newest = 1;
 };
 

@@ -21,7 +21,7 @@ std::string limits(const Config& config) {
            field("max_retention", seconds(config.max_retention)) +
            field("max_extension", seconds(config.max_extension)) +
            field("keep_newest", config.keep_newest) + field("quota_bytes", config.quota_bytes) +
-           field("quota_files", config.quota_files);
+           field("quota_files", config.quota_files) + field("quota_log", config.quota_log);
 }
 
 std::string clock_fields(const ClockState& clock) {
@@ -30,13 +30,25 @@ std::string clock_fields(const ClockState& clock) {
     return field("clock", state) + (why.empty() ? std::string{} : field("clock_reason", why));
 }
 
+// One that cannot even be looked at (a folder in its place, a bad block) hides no other.
+Artifact look_or_unknown(const Tree& tree, const std::string& stem) {
+    try {
+        return look_at(tree, stem);
+    } catch (const Failure&) {
+        Artifact unknown;
+        unknown.stem = stem;
+        unknown.undated = true;
+        return unknown;
+    }
+}
+
 std::string full_fields(const Session& session, const ClockState& clock) {
     const Tree& tree = session.tree();
     std::uint64_t sealed = 0;
     std::uint64_t others = 0;
     std::uint64_t held = 0;
     for (const std::string& stem : inventory(tree).stems) {
-        const Artifact artifact = look_at(tree, stem);
+        const Artifact artifact = look_or_unknown(tree, stem);
         ++(artifact.state() == ArtifactState::sealed ? sealed : others);
         held += artifact.held ? 1 : 0;
     }
@@ -95,6 +107,7 @@ std::string status(Session& session, const Request& request) {
            (why.empty() ? std::string{} : field("reason", why)) + common +
            field("caller", role_name(session.role())) + limits(session.config()) +
            field("used_bytes", used.bytes) + field("used_files", used.files) +
+           field("used_log", log_size(session.tree())) +
            field("log", log_exists(session.tree()) ? "1" : "0") + clock_fields(clock) +
            (full ? full_fields(session, clock) : std::string{});
 }
@@ -108,8 +121,8 @@ std::string list(Session& session, const Request& request) {
     }
     std::uint64_t count = 0;
     for (const std::string& stem : all.stems) {
-        const Artifact artifact = look_at(tree, stem);
-        if (artifact.any() || artifact.attested) {
+        const Artifact artifact = look_or_unknown(tree, stem);
+        if (artifact.any() || artifact.attested || artifact.undated) {
             session.item(item_of(artifact));
             ++count;
         }

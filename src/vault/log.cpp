@@ -138,7 +138,7 @@ void write_record(const Fd& fd, Tail& tail, Record& record, std::uint64_t at_mos
     const std::string line = before + format_line(record);
     if (tail.size + line.size() > at_most) {
         throw Failure{Code::no_space, "the vault's quota leaves no room for the record",
-                      "Raise quota_bytes in the vault's configuration."};
+                      "Raise quota_log in the vault's configuration."};
     }
     write_line(fd, line);
     tail.size += line.size();

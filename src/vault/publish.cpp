@@ -24,31 +24,18 @@ void finish(const Unnamed& file, const SealRecord& record) {
     sync(file.fd);
 }
 
-// The quota once more, since others may have published meanwhile, and all three names, the
-// manifest's last: who sees it sees the rest, after a power failure too. `ours` becomes true with
-// the first name that we gave.
-void link_all(const Session& session, const std::string& stem, Format format,
-              const std::array<Unnamed, 3>& files, bool& ours) {
-    const Tree& tree = session.tree();
+// The stem once more, since others may have published meanwhile, and all three names, the
+// manifest's last: who sees it sees the rest, after a power failure too.
+void link_all(const Tree& tree, const std::string& stem, Format format,
+              const std::array<Unnamed, 3>& files) {
     const Fd lock = tree.lock(Tree::Lock::log, Tree::Share::exclusive);
-    const Config& config = session.config();
-    const Usage used = usage(tree);
-    const std::uint64_t bytes = used.bytes + files[0].size + files[1].size + files[2].size;
-    if ((config.quota_bytes != 0 && bytes > config.quota_bytes) ||
-        (config.quota_files != 0 && used.files + files.size() > config.quota_files)) {
-        throw Failure{Code::no_space, "the artifact does not fit into the vault's quota",
-                      "Prune, or raise the quota in the vault's configuration."};
-    }
-    if (exists_in(tree.records(), attestation_name(stem))) {
-        throw Failure{Code::exists, "there was an artifact \"" + stem + "\" already", {}};
-    }
+    check_free(tree, stem);
     for (const FileKind kind : kFileKinds) {
         if (kind == FileKind::manifest) {
             sync(tree.active());
         }
         link_file(files.at(static_cast<std::size_t>(kind)).fd, tree.active(),
                   file_name(stem, kind, format));
-        ours = true;
     }
     sync(tree.active());
 }
@@ -78,9 +65,9 @@ void flag_file(const SealedFile& file) {
     sync(file.fd);
 }
 
-void check_content(const SealedFile& file) {
+void check_content(const SealedFile& file, bool from_device) {
     std::uint64_t size = 0;
-    const Digest digest = read_back(file.fd, size);
+    const Digest digest = read_back(file.fd, size, from_device);
     if (size != file.record.size || to_hex(digest) != file.record.sha256) {
         throw Failure{Code::corrupt,
                       std::string("the ") + kind_name(file.record.kind) + " of \"" +
@@ -107,7 +94,7 @@ Appended prove_and_attest(const Session& session, const Artifact& artifact, bool
             Code::corrupt, "the seal records of \"" + artifact.stem + "\" do not agree", {}};
     }
     for (const SealedFile& file : artifact.files) {
-        check_content(file);
+        check_content(file, recovered);
     }
     const SealRecord& seal = artifact.file(FileKind::artifact).record;
     const ClockSample clock = sample_clocks();
@@ -126,29 +113,6 @@ Appended prove_and_attest(const Session& session, const Artifact& artifact, bool
     return said;
 }
 
-std::vector<std::pair<std::string, std::uint64_t>> discard_unsealed(const Tree& tree,
-                                                                    const std::string& stem,
-                                                                    bool even_whole) {
-    std::vector<std::pair<std::string, std::uint64_t>> removed;
-    const Artifact artifact = look_at(tree, stem);
-    bool unsealed = !artifact.attested && (even_whole || !artifact.whole());
-    for (const SealedFile& file : artifact.files) {
-        unsealed =
-            unsealed && (!file.there() || (file.state == RecordState::sound && !file.flagged));
-    }
-    if (!unsealed) {
-        return removed;
-    }
-    for (const FileKind kind : {FileKind::manifest, FileKind::digest, FileKind::artifact}) {
-        if (artifact.file(kind).there()) {
-            remove_in(tree.active(), file_name(stem, kind, artifact.format));
-            removed.emplace_back(file_name(stem, kind, artifact.format), artifact.file(kind).size);
-        }
-    }
-    sync(tree.active());
-    return removed;
-}
-
 Appended publish(const Session& session, const SealRecord& seal, Format format,
                  std::array<Unnamed, 3> files) {
     const Tree& tree = session.tree();
@@ -162,20 +126,11 @@ Appended publish(const Session& session, const SealRecord& seal, Format format,
     }
     // Shared: several may publish; recovery and removal wait.
     const Fd lock = tree.lock(Tree::Lock::publication, Tree::Share::shared);
-    bool ours = false;
-    Artifact artifact;
-    try {
-        link_all(session, seal.stem, format, files, ours);
-        artifact = look_at(tree, seal.stem);
-        check_same(artifact, files);
-        files = {};  // no descriptor that can write is left when the flags are set
-        flag_all(tree, artifact);
-    } catch (const Failure&) {
-        if (ours) {
-            static_cast<void>(discard_unsealed(tree, seal.stem, true));
-        }
-        throw;
-    }
+    link_all(tree, seal.stem, format, files);
+    const Artifact artifact = look_at(tree, seal.stem);
+    check_same(artifact, files);
+    files = {};  // no descriptor that can write is left when the flags are set
+    flag_all(tree, artifact);
     return prove_and_attest(session, artifact, false);
 }
 

@@ -15,23 +15,17 @@ struct Unnamed {
 };
 
 // Seal records, modes, names (manifest last), flags, read-back under the flags, attestation.
-// `seal` says what all three have in common. On a failure no flag is cleared and nothing attested;
-// names that no flag holds are taken back.
+// `seal` says what all three have in common. On a failure nothing is attested and nothing taken
+// back, neither flag nor name: recover finishes or removes what is left.
 Appended publish(const Session& session, const SealRecord& seal, Format format,
                  std::array<Unnamed, 3> files);
 
 // Sets the flags that the records state and that are not there.
 void flag_all(const Tree& tree, const Artifact& artifact);
 
-// Reads everything back under the flags, and says so in the log and in records/. Failure(corrupt)
-// where something is not what its record states.
+// Reads everything back under the flags (where it is recovered, from the device: put has done so),
+// and says so in the log and in records/. Failure(corrupt) where something is not what its record
+// states.
 Appended prove_and_attest(const Session& session, const Artifact& artifact, bool recovered);
-
-// Removes what a publication that was cut off left of a stem: not attested, no flag, each file
-// with a sound seal record, which it had before its name. All three of them only where
-// `even_whole`. What has no record of ours is nothing of ours to remove. Returns names and sizes.
-std::vector<std::pair<std::string, std::uint64_t>> discard_unsealed(const Tree& tree,
-                                                                    const std::string& stem,
-                                                                    bool even_whole);
 
 }  // namespace immbackup::vault

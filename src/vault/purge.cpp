@@ -1,6 +1,6 @@
 // The verb purge: the only way in which anything leaves the vault.
 
-#include "vault/session.h"
+#include "vault/purge.h"
 
 namespace immbackup::vault {
 
@@ -31,7 +31,7 @@ void check_file(const Session& session, const SealedFile& file, const std::strin
 
 void check_all(const Session& session, const Artifact& artifact, const ClockState& clock) {
     const std::string& stem = artifact.stem;
-    if (!artifact.any()) {
+    if (!artifact.any() && !artifact.attested) {
         throw Failure{Code::not_found, "the vault has no artifact \"" + stem + "\"", {}};
     }
     if (artifact.held) {
@@ -41,6 +41,9 @@ void check_all(const Session& session, const Artifact& artifact, const ClockStat
         if (file.there()) {
             check_file(session, file, stem, clock.wall);
         }
+    }
+    if (artifact.undated) {
+        refuse(stem, "a record of it cannot be read, so that nobody knows how long it is kept");
     }
     if (clock.wall < artifact.retain_until) {
         refuse(stem, "it is sealed until " + format_time(artifact.retain_until));
@@ -73,41 +76,55 @@ void remove_record(const Tree& tree, const std::string& name) {
 }
 
 // The artifact goes last: while it stands, it says by itself until when it had to.
-void remove_all(const Tree& tree, const Artifact& artifact) {
+void remove_files(const Tree& tree, const Artifact& artifact) {
     remove_file(tree, artifact, FileKind::manifest);
     remove_file(tree, artifact, FileKind::digest);
     sync(tree.active());
-    remove_record(tree, attestation_name(artifact.stem));
-    for (std::size_t number = artifact.extensions; number > 0; --number) {
-        remove_record(tree, extension_name(artifact.stem, number));
-    }
-    sync(tree.records());
     remove_file(tree, artifact, FileKind::artifact);
     sync(tree.active());
 }
 
+// After all that it is about, and after the log says so: until then a removal that was cut off can
+// be asked for again.
+void remove_records(const Tree& tree, const Artifact& artifact) {
+    for (std::size_t number = artifact.extensions; number > 0; --number) {
+        remove_record(tree, extension_name(artifact.stem, number));
+    }
+    sync(tree.records());
+    remove_record(tree, attestation_name(artifact.stem));
+    sync(tree.records());
+}
+
 }  // namespace
 
-std::string purge(Session& session, const Request& request) {
-    const Tree& tree = session.tree();
-    const std::string stem(request.get("stem"));
-    const ClockState clock = observe_clock(tree);
-    // Not while something is recovered; and one at a time, or two removals could each take the
-    // other's artifact for the one that stays.
-    const Fd no_recovery = tree.lock(Tree::Lock::publication, Tree::Share::shared);
-    const Fd lock = tree.lock(Tree::Lock::removal, Tree::Share::exclusive);
-    const Artifact artifact = look_at(tree, stem);
+Removed remove_artifact(const Session& session, const Artifact& artifact, const ClockState& clock,
+                        const std::string& reason) {
     check_all(session, artifact, clock);
     std::uint64_t bytes = 0;
     for (const SealedFile& file : artifact.files) {
         bytes += file.size;
     }
-    const std::string reason = member("reason", std::string(request.get("reason")));
-    session.record("prune_intended", member("artifact", stem) + ',' + reason);
-    remove_all(tree, artifact);
-    const Appended said = session.record(
-        "artifact_pruned", member("artifact", stem) + ',' + member("bytes", bytes) + ',' + reason);
-    return field("bytes", bytes) + place(said);
+    const std::string about = member("artifact", artifact.stem) + ',';
+    const std::string why = member("reason", reason);
+    session.record("prune_intended", about + why);
+    remove_files(session.tree(), artifact);
+    const Appended said =
+        session.record("artifact_pruned", about + member("bytes", bytes) + ',' + why);
+    remove_records(session.tree(), artifact);
+    return {bytes, said};
+}
+
+std::string purge(Session& session, const Request& request) {
+    const Tree& tree = session.tree();
+    const ClockState clock = observe_clock(tree);
+    // Not while something is recovered; and one at a time, or two removals could each take the
+    // other's artifact for the one that stays.
+    const Fd no_recovery = tree.lock(Tree::Lock::publication, Tree::Share::shared);
+    const Fd lock = tree.lock(Tree::Lock::removal, Tree::Share::exclusive);
+    const Removed removed =
+        remove_artifact(session, look_at(tree, std::string(request.get("stem"))), clock,
+                        std::string(request.get("reason")));
+    return field("bytes", removed.bytes) + place(removed.said);
 }
 
 }  // namespace immbackup::vault

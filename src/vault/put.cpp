@@ -3,6 +3,8 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <vector>
 
 #include "vault/publish.h"
 
@@ -11,8 +13,6 @@ namespace immbackup::vault {
 namespace {
 
 constexpr std::uint64_t kMaxManifest = 64ULL * 1024 * 1024;
-// Every so many bytes the kernel is asked to begin writing, so that no long fsync waits at the end.
-constexpr std::uint64_t kWriteBehind = 8ULL * 1024 * 1024;
 
 void check_names(const Session& session, const std::string& stem, const std::string& database) {
     const std::string_view token = token_of_stem(stem).value_or("");
@@ -20,16 +20,7 @@ void check_names(const Session& session, const std::string& stem, const std::str
         throw Failure{Code::usage, "the database is not the one that the artifact's name says", {}};
     }
     const Tree& tree = session.tree();
-    bool taken = exists_in(tree.records(), attestation_name(stem));
-    for (const Format format : kFormats) {
-        for (const FileKind kind : kFileKinds) {
-            taken = taken || exists_in(tree.active(), file_name(stem, kind, format));
-        }
-    }
-    if (taken) {
-        throw Failure{
-            Code::exists, "the vault has files of an artifact \"" + stem + "\" already", {}};
-    }
+    check_free(tree, stem);
     if (!log_exists(tree)) {
         throw Failure{Code::audit, "the vault has no audit log yet",
                       "Begin it with instance_created, or adopt the plain store's."};
@@ -53,24 +44,85 @@ Millis seal_date(const Config& config, const ClockState& clock, Millis asked) {
     return until;
 }
 
-// Takes one content into an unnamed file. Failure(no_space) beyond `room`.
+// Reads behind the writer what has come to the device, so that nothing of it is left to be read
+// when the dump has ended: each range is given to the device at once, and is dropped from the page
+// cache and read again when it has had the time of some more to get there.
+class ReadBehind {
+  public:
+    explicit ReadBehind(const Fd& fd) : fd_(fd) {}
+
+    void written(std::uint64_t size) {
+        for (; size - begun_ >= kRange; begun_ += kRange) {
+            write_out(begun_, SYNC_FILE_RANGE_WRITE);
+        }
+        while (begun_ - read_ > kBehind) {
+            write_out(read_, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                                 SYNC_FILE_RANGE_WAIT_AFTER);
+            read_range(read_ + kRange);
+        }
+    }
+
+    // After fsync: the digest of it all.
+    Digest finish(std::uint64_t size) {
+        while (read_ < size) {
+            read_range(std::min(size, read_ + kRange));
+        }
+        return sha_.finish();
+    }
+
+  private:
+    static constexpr std::uint64_t kRange = 2ULL * 1024 * 1024;
+    static constexpr std::uint64_t kBehind = 4 * kRange;
+
+    // An error that is told here is not told to fsync any more.
+    void write_out(std::uint64_t at, unsigned how) const {
+        if (::sync_file_range(fd_.get(), static_cast<off64_t>(at), kRange, how) != 0 &&
+            errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP) {
+            throw system_failure(errno, "write into the vault");
+        }
+    }
+
+    void read_range(std::uint64_t end) {
+        static_cast<void>(::posix_fadvise(fd_.get(), static_cast<off_t>(read_),
+                                          static_cast<off_t>(end - read_), POSIX_FADV_DONTNEED));
+        block_.resize(kRange);
+        while (read_ < end) {
+            const ssize_t count =
+                ::pread(fd_.get(), block_.data(), end - read_, static_cast<off_t>(read_));
+            if (count <= 0) {
+                throw system_failure(count < 0 ? errno : EIO, "read back what was written");
+            }
+            sha_.update(std::span<const char>(block_.data(), static_cast<std::size_t>(count)));
+            read_ += static_cast<std::uint64_t>(count);
+        }
+    }
+
+    const Fd& fd_;
+    Sha256 sha_;
+    std::vector<char> block_;
+    std::uint64_t begun_ = 0;  // writing has begun up to here
+    std::uint64_t read_ = 0;   // read back up to here
+};
+
+// Takes one content into an unnamed file: what is committed to is compared with what the device
+// gives back. Failure(no_space) beyond `room`.
 Unnamed receive(Session& session, Fd fd, std::uint64_t room, const char* what) {
-    std::uint64_t flushed = 0;
     std::uint64_t size = 0;
-    const Commit commit = session.in().read_content([&](std::span<const char> block) {
+    ReadBehind behind(fd);
+    const auto take = [&](std::span<const char> block) {
         size += block.size();
         if (size > room) {
             throw Failure{Code::no_space, what, "Prune, or raise the quota."};
         }
         write_all(fd, block);
-        if (size - flushed >= kWriteBehind) {
-            static_cast<void>(::sync_file_range(fd.get(), static_cast<off64_t>(flushed),
-                                                static_cast<off64_t>(size - flushed),
-                                                SYNC_FILE_RANGE_WRITE));
-            flushed = size;
-        }
-    });
+        behind.written(size);
+    };
+    const Commit commit = session.in().read_content(take, Channel::Check::size);
     sync(fd);
+    if (behind.finish(size) != commit.sha256) {
+        throw Failure{Code::corrupt, "what reads back from the device is not what the commit says",
+                      "Either it was not what came, or the disk does not keep what is written."};
+    }
     return {std::move(fd), commit.size, commit.sha256};
 }
 
@@ -85,16 +137,19 @@ Unnamed checksum_file(const Tree& tree, const std::string& stem, Format format,
     return file;
 }
 
+// For the artifact and its manifest, beside the checksum file.
 std::uint64_t room_for_one(const Session& session) {
+    constexpr std::uint64_t kChecksumFile = 512;
     const Config& config = session.config();
     const Usage used = usage(session.tree());
-    const bool full = (config.quota_bytes != 0 && used.bytes >= config.quota_bytes) ||
-                      (config.quota_files != 0 && used.files + 3 > config.quota_files);
+    const bool full =
+        (config.quota_bytes != 0 && used.bytes + kChecksumFile >= config.quota_bytes) ||
+        (config.quota_files != 0 && used.files + kFileKinds.size() > config.quota_files);
     if (full) {
         throw Failure{Code::no_space, "the vault's quota is used up",
                       "Prune, or raise the quota in the vault's configuration."};
     }
-    return config.quota_bytes == 0 ? UINT64_MAX : config.quota_bytes - used.bytes;
+    return config.quota_bytes == 0 ? UINT64_MAX : config.quota_bytes - used.bytes - kChecksumFile;
 }
 
 }  // namespace
@@ -108,25 +163,33 @@ std::string put(Session& session, const Request& request) {
     }
     const Format format = format_from_name(request.get("format")).value_or(Format::gzip);
     check_names(session, stem, database);
+    // Where there is a quota, one at a time: what an open one takes would count for no other.
+    const Config& config = session.config();
+    const bool bounded = config.quota_bytes != 0 || config.quota_files != 0;
+    constexpr int kPatience = 5'000;
+    const Fd alone =
+        bounded ? session.tree().lock(Tree::Lock::stream, Tree::Share::exclusive, kPatience) : Fd();
     const std::uint64_t room = room_for_one(session);
     const Level level = session.level();
     const ClockState clock = observe_clock(session.tree());
     const Millis until =
-        seal_date(session.config(), clock, parse_time(request.get("retain_until")).value_or(0));
+        seal_date(config, clock, parse_time(request.get("retain_until")).value_or(0));
 
     Fd fd = create_unnamed(session.tree().active());
     {
         const Fd reader = wants_reader ? reopen_to_read(fd) : Fd();
-        session.ok(field("retain_until", format_time(until)) + field("level", level_name(level)) +
-                       field("min_retain_until",
-                             format_time(clock.latest() + session.config().min_retention)),
-                   reader.get());
+        session.ok(
+            field("retain_until", format_time(until)) + field("level", level_name(level)) +
+                field("min_retain_until", format_time(clock.latest() + config.min_retention)),
+            reader.get());
     }
     Unnamed artifact =
         receive(session, std::move(fd), room, "the artifact does not fit into the vault's quota");
     session.ok(field("size", artifact.size) + field("sha256", to_hex(artifact.sha256)));
-    Unnamed manifest = receive(session, create_unnamed(session.tree().active()), kMaxManifest,
-                               "the manifest is larger than 64 MiB");
+    Unnamed manifest =
+        receive(session, create_unnamed(session.tree().active()),
+                std::min(kMaxManifest, room - artifact.size),
+                "the manifest is larger than 64 MiB, or than what is left of the quota");
     SealRecord seal;
     seal.stem = stem;
     seal.database = database;

@@ -1,6 +1,7 @@
 // The verb recover: what a crash left is finished, or, where no flag holds it, removed.
 
 #include "vault/publish.h"
+#include "vault/purge.h"
 
 namespace immbackup::vault {
 
@@ -29,33 +30,52 @@ bool bears_a_flag(const Artifact& artifact) {
     return flagged;
 }
 
-// A whole publication that was cut off before its attestation. False where it cannot be completed.
-bool complete(const Session& session, const Artifact& artifact) {
-    try {
-        flag_all(session.tree(), artifact);
-        static_cast<void>(prove_and_attest(session, artifact, true));
-        return true;
-    } catch (const Failure& failure) {
-        if (failure.code != Code::corrupt && failure.code != Code::permission) {
-            throw;
-        }
+// Removes what a publication that was cut off left of a stem: not attested, not whole, no flag,
+// each file with a sound seal record, which it had before its name. What has no record of ours is
+// nothing of ours to remove. False where there is no such thing.
+bool discard(const Tree& tree, const Artifact& artifact, Done& done) {
+    bool unsealed = !artifact.attested && !artifact.whole();
+    for (const SealedFile& file : artifact.files) {
+        unsealed =
+            unsealed && (!file.there() || (file.state == RecordState::sound && !file.flagged));
+    }
+    if (!unsealed || !artifact.any()) {
         return false;
     }
+    for (const FileKind kind : {FileKind::manifest, FileKind::digest, FileKind::artifact}) {
+        if (artifact.file(kind).there()) {
+            const std::string name = file_name(artifact.stem, kind, artifact.format);
+            remove_in(tree.active(), name);
+            done.removed.emplace_back(name, artifact.file(kind).size);
+        }
+    }
+    sync(tree.active());
+    return true;
 }
 
 void recover_one(const Session& session, const std::string& stem, Done& done) {
     const Tree& tree = session.tree();
     const Artifact artifact = look_at(tree, stem);
-    if (artifact.newer() || artifact.state() == ArtifactState::sealed) {
+    if (artifact.newer()) {
+        ++done.orphans;
         return;
     }
-    if (!artifact.attested && artifact.whole() && complete(session, artifact)) {
+    if (artifact.state() == ArtifactState::sealed) {
+        return;
+    }
+    // A removal that was cut off after the last file, before its record or the attestation's end.
+    if (artifact.state() == ArtifactState::missing && artifact.attested) {
+        remove_artifact(session, artifact, observe_clock(tree), "nothing of it was left");
+        return;
+    }
+    // A whole publication that was cut off before its attestation.
+    if (!artifact.attested && artifact.whole()) {
+        flag_all(tree, artifact);
+        static_cast<void>(prove_and_attest(session, artifact, true));
         done.completed.push_back(stem);
         return;
     }
-    auto removed = discard_unsealed(tree, stem, false);
-    if (!removed.empty()) {
-        done.removed.insert(done.removed.end(), removed.begin(), removed.end());
+    if (discard(tree, artifact, done)) {
         return;
     }
     // What a purge left on its way: sealed again, so that the kernel's time counts from now.
@@ -95,7 +115,13 @@ std::string recover(Session& session, const Request& /*request*/) {
     const Fd removal = tree.lock(Tree::Lock::removal, Tree::Share::exclusive);
     Done done;
     for (const std::string& stem : inventory(tree).stems) {
-        recover_one(session, stem, done);
+        try {
+            recover_one(session, stem, done);
+        } catch (const Failure&) {
+            // A disk that is full, or a file that cannot be read, keeps nothing else from being
+            // recovered, and no run from beginning.
+            ++done.orphans;
+        }
     }
     if (!done.completed.empty() || !done.removed.empty() || !done.resealed.empty()) {
         say(session, done);

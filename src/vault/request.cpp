@@ -36,6 +36,11 @@ bool is_text(std::string_view value, std::size_t limit) {
     return value.size() <= limit && json_string(value).has_value();
 }
 
+// What only the helper has to say, whoever it was about.
+bool is_ours(std::string_view event) {
+    return event == "vault_sealed" || event == "log_adopted" || event == "log_torn";
+}
+
 bool is_valid(std::string_view key, std::string_view value) {
     if (key == "stem") {
         return token_of_stem(value).has_value();
@@ -47,7 +52,7 @@ bool is_valid(std::string_view key, std::string_view value) {
         return parse_time(value).has_value();
     }
     if (key == "event") {
-        return is_word(value, 48);
+        return is_word(value, 48) && !is_ours(value);
     }
     if (key == "origin") {
         return is_word(value, 16) && value != "vault";

@@ -1,6 +1,5 @@
 #include "vault/service.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -20,8 +19,10 @@ namespace immbackup::vault {
 
 namespace {
 
-// Connections at a time of one user; root and the operators are not kept out by the client's.
+// Connections at a time of one user, and of all: root and the operators are not kept out by the
+// client's, and whoever is neither gets no process at all.
 constexpr int kMaxOfOneUser = 16;
+constexpr std::size_t kMaxOfAll = 64;
 
 int complain(const std::string& what) {
     std::fprintf(stderr, "immbackup-vault: %s\n", what.c_str());
@@ -42,8 +43,13 @@ Fd listen_on(const std::string& path) {
     if (::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) {
         static_cast<void>(::unlink(path.c_str()));
     }
-    if (!fd || ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-        ::chmod(path.c_str(), 0666) != 0 || ::listen(fd.get(), 16) != 0) {
+    // The mode by umask: a change of mode afterwards could follow what somebody put there
+    // meanwhile.
+    const mode_t before = ::umask(0111);
+    const bool bound =
+        fd && ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+    static_cast<void>(::umask(before));
+    if (!bound || ::listen(fd.get(), 16) != 0) {
         throw system_failure(errno, "listen on \"" + path + "\"");
     }
     return fd;
@@ -59,24 +65,6 @@ Fd watch_signals() {
     sigaddset(&watched, SIGINT);
     sigaddset(&watched, SIGCHLD);
     return Fd(::signalfd(-1, &watched, SFD_CLOEXEC));
-}
-
-// The vault is seen to once, before the first client.
-void recover_at_start(const std::string& config_path) {
-    const Fd nowhere(::open("/dev/null", O_RDWR | O_CLOEXEC));
-    Session session(nowhere.get(), nowhere.get(), {0, {}}, config_path);
-    if (session.unusable()) {
-        // Still worth a service: clients are told the reason, and it may be put right meanwhile.
-        complain(session.unusable()->message);
-        return;
-    }
-    try {
-        if (log_exists(session.tree())) {
-            recover(session, {});
-        }
-    } catch (const Failure& failure) {
-        complain("recovery: " + failure.message);
-    }
 }
 
 class Service {
@@ -125,7 +113,11 @@ class Service {
         try {
             Caller caller = caller_by_socket(client.get());
             const uid_t uid = caller.uid;
-            if (connections_[uid] >= kMaxOfOneUser) {
+            if (is_stranger(caller)) {
+                refuse(client.get());
+                return;
+            }
+            if (connections_[uid] >= kMaxOfOneUser || users_.size() >= kMaxOfAll) {
                 return;  // it sees the end of file before a greeting: busy
             }
             const pid_t child = ::fork();
@@ -138,6 +130,17 @@ class Service {
             }
         } catch (const Failure& failure) {
             complain(failure.message);
+        }
+    }
+
+    // By the configuration as it is now. Where that cannot be read, each gets a session, which says
+    // so.
+    bool is_stranger(const Caller& caller) const {
+        try {
+            const Ids ids = look_up(parse_config(read_safe_file(config_path_, kMaxConfig)));
+            return role_of(caller, ids) == Role::nobody;
+        } catch (const Failure&) {
+            return false;
         }
     }
 
@@ -169,7 +172,6 @@ int serve_socket(const std::string& path, const std::string& config_path) {
         if (!become(ids.user, ids.user_group)) {
             return complain("could not become the vault's user");
         }
-        recover_at_start(config_path);
         return Service(std::move(socket), watch_signals(), config_path).run();
     } catch (const Failure& failure) {
         return complain(failure.message);

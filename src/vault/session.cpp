@@ -5,8 +5,6 @@
 
 namespace immbackup::vault {
 
-namespace {
-
 Role role_of(const Caller& caller, const Ids& ids) {
     if (caller.uid == 0) {
         return Role::root;
@@ -20,6 +18,10 @@ Role role_of(const Caller& caller, const Ids& ids) {
         std::find(caller.groups.begin(), caller.groups.end(), ids.operators) != caller.groups.end();
     return is_operator ? Role::operators : Role::nobody;
 }
+
+namespace {
+
+constexpr const char* kGreeting = "immbackup-vault 1 " IMMBACKUP_VERSION;
 
 // Who may ask what, and what does it, in the order of Verb.
 struct Right {
@@ -54,6 +56,15 @@ std::string error_line(const Failure& failure) {
 
 }  // namespace
 
+void refuse(int out) {
+    try {
+        write_line(out, kGreeting);
+        write_line(out, error_line({Code::permission, "this user may ask nothing of the vault",
+                                    "A member of the vault's operator group, or root, may."}));
+    } catch (const Hangup&) {
+    }
+}
+
 Session::Session(int in, int out, Caller caller, const std::string& config_path)
     : out_(out), caller_(std::move(caller)), in_(reader_of(in)) {
     try {
@@ -86,7 +97,7 @@ void Session::open(const std::string& config_path) {
 
 bool Session::serve() {
     try {
-        write_line(out_, "immbackup-vault 1 " IMMBACKUP_VERSION);
+        write_line(out_, kGreeting);
         for (;;) {
             const auto line = in_.read_request();
             if (!line) {

@@ -15,6 +15,9 @@
 namespace immbackup::vault {
 
 enum class Role { nobody, client, operators, root };
+Role role_of(const Caller& caller, const Ids& ids);
+// The whole answer to whoever is nobody, before it has asked anything.
+void refuse(int out);
 
 class Session {
   public:

@@ -166,8 +166,7 @@ std::optional<Millis> parse_time(std::string_view text) {
 
 std::string format_time(Millis time) {
     constexpr Millis kDay = 86'400'000;
-    constexpr Millis kLatest = 253'402'300'799'999;  // the last of year 9999
-    time = std::clamp<Millis>(time, 0, kLatest);
+    time = std::clamp<Millis>(time, 0, kForever);
     const std::chrono::year_month_day date{std::chrono::sys_days{std::chrono::days{time / kDay}}};
     const Millis rest = time % kDay;
     std::array<char, 64> text{};

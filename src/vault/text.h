@@ -12,7 +12,8 @@
 
 namespace immbackup::vault {
 
-using Millis = std::int64_t;  // since 1970, or a duration
+using Millis = std::int64_t;                             // since 1970, or a duration
+inline constexpr Millis kForever = 253'402'300'799'999;  // the last of year 9999
 
 // Values of the protocol and of records: bytes other than printable ASCII, space and % are %XX.
 std::string encode_value(std::string_view value);

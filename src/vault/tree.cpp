@@ -326,8 +326,10 @@ std::string read_whole(const Fd& fd, std::size_t limit) {
     return text;
 }
 
-Digest read_back(const Fd& fd, std::uint64_t& size) {
-    static_cast<void>(::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED));
+Digest read_back(const Fd& fd, std::uint64_t& size, bool from_device) {
+    if (from_device) {
+        static_cast<void>(::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED));
+    }
     static_cast<void>(::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL));
     std::vector<char> block(kBlock);
     Sha256 sha;

@@ -53,7 +53,7 @@ class Tree {
 
     // Byte of records/lock. Failure(busy) after `patience` milliseconds. Given back when it is
     // destroyed, or the process dies.
-    enum class Lock { log, publication, removal };
+    enum class Lock { log, publication, removal, stream };
     enum class Share { shared, exclusive };
     Fd lock(Lock which, Share share, int patience = 10'000) const;
 
@@ -81,8 +81,8 @@ struct stat status_of(const Fd& fd);
 // In order.
 std::vector<std::string> names_in(const Fd& folder);
 std::string read_whole(const Fd& fd, std::size_t limit);
-// Reads it all from the device: what the page cache holds is dropped first.
-Digest read_back(const Fd& fd, std::uint64_t& size);
+// Reads it all; `from_device`: what the page cache holds is dropped first.
+Digest read_back(const Fd& fd, std::uint64_t& size, bool from_device);
 // A small file under its name at once: written, mode `mode`, synced, linked, flagged immutable
 // (where `flagged`), the folder synced.
 void put_small(const Fd& folder, const std::string& name, const std::string& text, mode_t mode,

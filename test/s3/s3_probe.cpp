@@ -74,6 +74,7 @@ ObjectSpec spec_of(Client& client, const Arguments& arguments) {
     spec.lock = terms(client, arguments);
     spec.legal_hold = arguments.hold;
     spec.only_if_absent = arguments.if_absent;
+    spec.storage_class = true;
     return spec;
 }
 

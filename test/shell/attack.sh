@@ -115,9 +115,12 @@ ok 'service: strangers are refused, operators are not, one user cannot keep the 
 stop_service
 # By root, as the entrypoint of a container or a pod does it, with no more rights than it needs.
 install -d "$LAB/pod"
-setpriv --bounding-set -all,+linux_immutable,+setuid,+setgid --no-new-privs "$HELPER" serve --socket "$LAB/pod/vault.sock" &
+setpriv --bounding-set -all,+linux_immutable,+setuid,+setgid --no-new-privs strace -qq -D -e trace=chmod,fchmod,fchmodat,bind -o "$WORK/modes" \
+    "$HELPER" serve --socket "$LAB/pod/vault.sock" &
 SERVICE=$!
 ok 'service: started by root, it comes up' until_true 10 test -S "$LAB/pod/vault.sock"
+is 'service: whoever calls reaches its socket' "$(stat -c %a "$LAB/pod/vault.sock")" 666
+is 'service: whose mode it has from birth, since names can be exchanged' "$(cut -d'(' -f1 "$WORK/modes")" bind
 is 'service: as the vault user for good' "$(ps -o euid=,ruid=,suid= -p $SERVICE | xargs)" '63411 63411 63411'
 is 'service: with one capability' "$(sed -n 's/^CapPrm:\t0*//p' "/proc/$SERVICE/status")" 200
 ok 'service: and serves' as_client python3 "$WORK/after_date.py" "$LAB/pod/vault.sock"

@@ -164,6 +164,16 @@ fails "which is not used" 17 'choose one by --receipt' from restore "$A" --from 
 fails "and what verify says" 17 "^$A +ambiguous" from verify "$A" --from $URL
 fails "show tells them apart" '[0-9]+' "receipt +$REAL" from show "$A" --from $URL
 fails "a person chooses" 0 "^$A +good" from verify "$A" --from $URL --receipt "$REAL"
+# One that names the genuine versions and lies about their time would choose what --latest is.
+FORGED=$(q "SELECT min(artifact) FROM immbackup.artifacts WHERE database = 'shop' AND upload = 'locked' AND artifact <> '$A'")
+ok "there is a newer one" test "$FORGED" != "$(q "SELECT max(artifact) FROM immbackup.artifacts WHERE database = 'shop' AND upload = 'locked'")"
+is "an old one is attested" "$(state_in_bucket "$FORGED")" attested
+read -r key version <<<"$(object "$FORGED" .receipt.json)"
+client get locked "$key" "$version" "$WORK/receipt"
+jq '.taken = "2099-01-01T00:00:00.000Z"' "$WORK/receipt" >"$WORK/forged"
+client put locked "backups/$FORGED~1.receipt.json" "$WORK/forged" >/dev/null
+is "a receipt that lies about its time makes it ambiguous" "$(state_in_bucket "$FORGED")" ambiguous
+is "--latest does not follow it" "$(from verify --latest shop --from $URL 2>&1 | grep -cF "$FORGED")" 0
 for suffix in .sql.gz .sql.gz.sha256 .sql.gz.manifest.json; do
     client put locked "bare/$A$suffix" "$B/active/$A$suffix" >/dev/null
 done
@@ -183,6 +193,9 @@ rm "$WORK/copy/logs/backup_audit.jsonl"
 fails "and one that is gone" 19 'was cut off: it ends with record 0' verify_audit --directory "$WORK/copy"
 fails "another sound log in its place is found" 19 'was rewritten: record 1' verify_audit --directory "$WORK/second"
 cp "$WORK/second/logs/backup_audit.jsonl" "$WORK/copy.jsonl"
+truncate -s 65M "$WORK/huge"
+client put locked "backups/audit/000000000001-000000000002.jsonl" "$WORK/huge" >/dev/null
+fails "an object that is too large to be an anchor hides no other" 0 'anchored: records 1 to [0-9]+, until' verify_audit --directory "$B"
 client put locked "backups/audit/000000000001-000000000009.jsonl" "$WORK/copy.jsonl" >/dev/null
 fails "an anchor that says otherwise is a fork" 19 'the log forks: record 1 ' verify_audit --directory "$B"
 

@@ -43,6 +43,12 @@ has_error() { [ -n "$(q "SELECT upload_error FROM immbackup.artifacts WHERE arti
 last_run() { q 'SELECT state FROM immbackup.runs ORDER BY run DESC LIMIT 1'; }
 # Whatever is pending is tried until it is locked: the worker does so by itself, and one of both has the upload lock.
 all_locked() { q 'SELECT immbackup.upload_pending()' >/dev/null 2>&1; [ "$(q "SELECT count(*) FROM immbackup.artifacts WHERE upload IS DISTINCT FROM 'locked'")" = 0 ]; }
+# refused STATUS CODE REGEX: the state of a backup that meets such an answer
+refused() {
+    echo "answer $*" >"$WORK/gate/rule"
+    q 'SELECT immbackup.run_now()' >/dev/null
+    q "SELECT upload || ' ' || (upload_error ~ '$1 $2') FROM immbackup.artifacts ORDER BY artifact DESC LIMIT 1"
+}
 # What must hold after every fault.
 settled() {
     ok "$1: the run is closed" until_true 60 ended
@@ -160,17 +166,43 @@ settled "after a record that could not be written"
 hold_request 'before ^PUT .*sha256[?]retention'
 set_option s3_object_lock_days 2
 q "SELECT immbackup.acknowledge_settings('two days')" >/dev/null
-q 'SELECT immbackup.upload_pending()' >/dev/null 2>&1 &
-UPLOADING=$!
-ok "locks are extended" until_true 60 held_request
+ok "locks are extended, by the worker alone" until_true 60 held_request
 job_pid | xargs kill -KILL
 let_go
-wait $UPLOADING
+# Where its job dies, the worker tries again after an hour; or now:
 ok "all of them, though a job was killed among them" until_true 60 bash -c "$(declare -f sql as_server q); $(declare -p WORK PG_BIN SERVER_USER); q 'SELECT immbackup.upload_pending()'; [ \"\$(q \"SELECT count(*) FROM immbackup.artifacts WHERE locked_until < now() + interval '47 hours'\")\" = 0 ]"
 is "none is told as a failure" "$(grep -ac 'could not be extended' "$WORK/server.log")" 0
 A=$(artifact)
 read -r key version <<<"$(object "$A" .sql.gz.sha256)"
 is "by the eyes of another client" "$(client retention locked "$key" "$version" | cut -d' ' -f1) $([ "$(date -d "$(client retention locked "$key" "$version" | cut -d' ' -f2)" +%s)" -gt "$(date -d '+47 hours' +%s)" ] && echo longer)" "COMPLIANCE longer"
+
+# A store that refuses, in a loop, would be asked dozens of times.
+set_option s3_object_lock_days 3
+echo 'answer 403 AccessDenied ^PUT .*[?]retention' >"$WORK/gate/rule"
+q "SELECT immbackup.acknowledge_settings('three days')" >/dev/null
+tried_locks() { [ "$(events locks_tried)" -gt 0 ]; }
+ok "an extension that is refused is recorded" until_true 60 tried_locks
+sleep 3
+is "told once, and not tried again at once" "$(events locks_tried) $(grep -ac 'its lock could not be extended' "$WORK/server.log")" "1 1"
+ok "a check warns of it" bash -c "$(declare -f as_server cli s3); $(declare -p PG_BIN SERVER_USER S3_TEST_ENDPOINT WORK); s3 immbackup check --directory '$B' | grep 'locks in the bucket are not as they should be'"
+let_go
+q 'SELECT immbackup.upload_pending()' >/dev/null
+is "by hand it is done at once, and is well again" "$(events locks_tried) $(log 'select(.event == "locks_tried") | .body.problem' | tail -1) $(q "SELECT count(*) FROM immbackup.artifacts WHERE locked_until < least(retain_until, now() + interval '71 hours') - interval '61 minutes'")" "2  0"
+
+# ------------------------------------------------------------------- a lock that cannot be read back
+echo 'answer 403 AccessDenied ^GET .*sql.gz[?]retention' >"$WORK/gate/rule"
+q 'SELECT immbackup.run_now()' >/dev/null
+A=$(newest)
+is "is unproven" "$(upload_state "$A")" unproven
+q 'SELECT immbackup.upload_pending()' >/dev/null
+is "and stays so while that lasts" "$(upload_state "$A") $(events lock_proven)" "unproven 0"
+let_go
+is "afterwards it is proven" "$(q "SELECT artifact || ' ' || state FROM immbackup.upload_pending()")" "$A locked"
+is "and shown so" "$(q "SELECT upload || ' ' || lock_mode || ' ' || (upload_error IS NULL) || ' ' || (locked_until > now() + interval '71 hours') FROM immbackup.artifacts WHERE artifact = '$A'")" "locked COMPLIANCE true true"
+# What the store says before an upload of its own has begun parks no artifact.
+is "a bad answer about the marker leaves it pending" "$(refused 404 NoSuchKey '^GET .*immbackup-instance.json')" "pending true"
+let_go
+settled "after a bad answer"
 
 # ------------------------------------------------------------------------- a hold before it is uploaded
 hold_request 'before ^PUT .*partNumber=1&'
@@ -204,12 +236,6 @@ is "the first is refused" "$STATUS $(grep -qF 'belongs to another instance' "$WO
 is "nothing of it is in the bucket" "$(client names locked both/2 | wc -l)" 4
 
 # --------------------------------------------------------------------- what the store will never take
-# refused STATUS CODE REGEX: the state of a backup that meets such an answer
-refused() {
-    echo "answer $*" >"$WORK/gate/rule"
-    q 'SELECT immbackup.run_now()' >/dev/null
-    q "SELECT upload || ' ' || (upload_error ~ '$1 $2') FROM immbackup.artifacts ORDER BY artifact DESC LIMIT 1"
-}
 is "an object that is too large is parked" "$(refused 400 EntityTooLarge '^PUT .*partNumber=')" "failed true"
 A=$(newest)
 is "a storage class that the store does not have may come to be had" "$(refused 400 InvalidStorageClass '^POST .*sql.gz[?]uploads')" "pending true"

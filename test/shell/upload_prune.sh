@@ -72,7 +72,7 @@ store_follows() {
 client_then() { LD_PRELOAD=$WORK/later.so LATER_MS=$((HOUR * 3600000)) client "$@"; }
 newest() { later immbackup list --json | jq -r 'last.artifact'; }
 in_bucket() { client_then names locked "backups/$1" | wc -l; }
-pruned_here() { [ ! -e "$B/active/$1.sql.gz" ] && log "select(.event == \"artifact_pruned\") | .body.artifact" | grep -qxF "$1"; }
+pruned_here() { [ ! -e "$B/active/$1.sql.gz" ] && log "select(.event == \"artifact_pruned\") | .body.artifact" | grep -xF "$1" >/dev/null; }
 deleted() { log 'select(.event == "objects_deleted") | .body.artifact' | tr '\n' ' '; }
 
 # ------------------------------------------------------------------------------------- what waits for its end

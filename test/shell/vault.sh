@@ -78,9 +78,8 @@ RECORDS=$(q 'SELECT max(seq) FROM immbackup.audit')
 server_stop
 
 # ------------------------------------------------------------------------------- which becomes a vault
-mkdir "$B/plain" && mv "$B/active" "$B/logs" "$B/plain" && rm -rf "$B/incoming" "$B"/*.lock
-chown root:root "$B" "$B/plain" && chmod 0755 "$B" "$B/plain"
-make_vault "$B" 'min_retention = 1s'
+ok "the installation makes one of it" env "VAULT_ROOT=$B" "VAULT_HELPER=$HELPER" "VAULT_CLIENT=$SERVER_USER" VAULT_OPERATORS=immops "$ROOT/scripts/vault-install.sh" install "$HELPER_BUILT"
+sed -i 's/^min_retention.*/min_retention = 1s/' /etc/immbackup/vault.conf
 as_server pg_ctl -D "$WORK/data" -l "$WORK/server.log" -w start >/dev/null
 until_true 20 ready
 fails "without a helper nothing is written" 1 'is a vault' run
@@ -150,7 +149,7 @@ is "and sealed" "$(of "$(newest)" seal)" vault
 # Killed when the dump is done and the helper is at work: what it finished is found, nothing is there in part.
 for n in 1 2 3; do
     q 'SELECT immbackup.run_now(wait => false)' >/dev/null
-    until_true 20 putting
+    ok "the helpers are at work ($n)" until_true 20 putting
     kill_job_and_helpers
     ok "killed with its helper ($n): the run is closed" until_true 40 ended
     ok "the next run is good ($n)" run

@@ -27,6 +27,29 @@ install -d -o postgres "$LAB/ext4/theirs"
 fails 'a root below a folder of somebody else is refused' 1 'does not belong to root' env VAULT_ROOT="$LAB/ext4/theirs/b" "$ROOT/scripts/vault-install.sh" install "$HELPER_BUILT"
 install -d -m 1777 "$LAB/ext4/sticky"
 fails 'a sticky folder does not help' 1 'written by others' env VAULT_ROOT="$LAB/ext4/sticky/b" "$ROOT/scripts/vault-install.sh" install "$HELPER_BUILT"
+for path in relative/b "$LAB/ext4/b/" "$LAB//ext4/b" "$LAB/ext4/../ext4/b" /; do
+    fails "a root that is no plain absolute path is refused: $path" 1 'VAULT_ROOT' timeout 20 env VAULT_ROOT="$path" "$ROOT/scripts/vault-install.sh" install "$HELPER_BUILT"
+done
+ln -s ext4 "$LAB/linked"
+fails 'so is one with a symbolic link in it' 1 "VAULT_ROOT=$LAB/ext4/b" env VAULT_ROOT="$LAB/linked/b" "$ROOT/scripts/vault-install.sh" install "$HELPER_BUILT"
+ok 'and nothing was made for any of them' test -z "$(getent passwd immvault; ls "$H" /etc/immbackup/vault.conf "$LAB/ext4/b" 2>/dev/null)"
+# What the server's OS user planted while the folder was its own.
+install -d -m 0755 "$LAB/ext4/victim"
+for name in active logs records work plain; do
+    for kind in link file; do
+        planted=$LAB/ext4/planted.$name.$kind
+        install -d -o postgres -g postgres -m 0700 "$planted"
+        [ $name = active ] || as_client mkdir "$planted/active"
+        if [ $kind = link ]; then as_client ln -s "$LAB/ext4/victim" "$planted/$name"; else as_client touch "$planted/$name"; fi
+        fails "a $kind that was planted as $name stops it" 1 "$name is (a symbolic link|no folder)" env VAULT_ROOT="$planted" "$ROOT/scripts/vault-install.sh" install "$HELPER_BUILT"
+    done
+done
+is 'and what they led to is as it was' "$(stat -c '%U:%G %a' "$LAB/ext4/victim")" 'root:root 755'
+rm -rf "$LAB"/ext4/planted.*
+install -d -o postgres -g postgres -m 0700 "$LAB/ext4/planted" "$LAB/ext4/planted/records"
+as_client touch "$LAB/ext4/planted/records/lock"
+fails 'so does a folder of the vault that somebody else filled' 1 'belongs to somebody else' env VAULT_ROOT="$LAB/ext4/planted" "$ROOT/scripts/vault-install.sh" install "$HELPER_BUILT"
+rm -rf "$LAB/ext4/planted"
 fails 'others than root cannot install' 1 'as root' as_client "$ROOT/scripts/vault-install.sh" uninstall
 
 # A plain store as the server has made it, with a sealed file.
@@ -38,8 +61,11 @@ exec 8>>"$VAULT_ROOT/immbackup.lock"
 flock 8
 fails 'while a backup is going on it is refused' 1 'going on' install_vault
 exec 8>&-
+rm "$VAULT_ROOT/immbackup.lock"
+as_client ln -s "$LAB/ext4/made" "$VAULT_ROOT/immbackup.lock"
 export VAULT_SYSTEMD=yes
 fails 'it installs, and the helper says vault' 0 'ok level=vault ' install_vault
+ok 'a planted lock led nowhere' test ! -e "$LAB/ext4/made"
 is 'the folders are as they must be' "$(owners . active logs records work)" \
     '. root:root 755;active immvault:postgres 2750;logs immvault:postgres 2750;records immvault:postgres 2750;work postgres:postgres 700;'
 is 'the plain store has moved, whole and sealed' "$(owners plain plain/active plain/active/20260118T120000Z.sql.gz plain/logs/backup_audit.jsonl | sed 's/ 6[04][04];/;/g')" \
@@ -51,6 +77,13 @@ is 'the vault has no way to log in' "$(getent passwd immvault | cut -d: -f6,7)" 
 fails 'a second install changes nothing' 0 'stays as it is' install_vault
 is 'not even the plain store' "$(ls -m "$VAULT_ROOT/plain")" 'active, logs'
 
+# A helper that cannot seal is no success.
+cp -p /etc/immbackup/vault.conf "$WORK/conf"
+echo 'colour = red' >>/etc/immbackup/vault.conf
+fails 'a configuration that the helper refuses is a failure' 1 'does not seal' install_vault
+cp -p "$WORK/conf" /etc/immbackup/vault.conf
+
+is 'nothing is kept longer than the shortest tier by default' "$(grep min_retention /etc/immbackup/vault.conf)" 'min_retention = 2d'
 sed -i 's/^min_retention.*/min_retention = 1s/; s/^keep_newest.*/keep_newest = 0/' /etc/immbackup/vault.conf
 ask 'v.append("instance_created", b"{}"); v.put("20260118T120000Z.a", "a", b"x", stamp(time.time() + 1))'
 fails 'what is sealed keeps it installed' 1 'sealed files stand' uninstall_vault

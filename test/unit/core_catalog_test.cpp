@@ -20,11 +20,11 @@ struct Log {
     Catalog catalog;
     std::vector<std::string> lines;
 
-    Log& add(const char* event, const std::string& body) {
+    Log& add(const char* event, const std::string& body, const char* origin = "job") {
         const auto seq = catalog.head_seq + 1;
-        AuditRecord record{seq,   fmt::format("2026-01-18T12:00:{:02}.000Z", seq),
-                           "job", catalog.head_hash,
-                           event, body,
+        AuditRecord record{seq,    fmt::format("2026-01-18T12:00:{:02}.000Z", seq),
+                           origin, catalog.head_hash,
+                           event,  body,
                            ""};
         lines.push_back(format_audit_line(record));
         return line(lines.back());
@@ -68,6 +68,8 @@ Log full_log() {
         .add(event::kRunRequested, of_run("20260118T130000Z"))
         .add(event::kRunFailed, of_run("20260118T130000Z", kError))
         .add(event::kRunRequested, of_run("20260118T140000Z"))
+        .add(event::kAnchorStored, R"({"first":1,"last":7,"state":"unproven"})")
+        .add(event::kLocksTried, R"({"problem":"artifact a"})")
         .line("no record\n");
     return log;
 }
@@ -172,7 +174,7 @@ TEST(Catalog, WhatTheVaultSaysAndDoes) {
             R"({"level":"vault-dac","reason":"no flag","clock":"waiting","version":"1"})");
     EXPECT_EQ(log.catalog.vault, (Catalog::Vault{"vault-dac", "no flag", "waiting", "", "1"}));
     // Its own attestation comes before the job's record of the artifact, and alone makes none.
-    log.add(event::kVaultSealed, about(R"(,"retain_until":"2026-02-01T00:00:00.000Z")"));
+    log.add(event::kVaultSealed, about(R"(,"retain_until":"2026-02-01T00:00:00.000Z")"), "vault");
     EXPECT_TRUE(log.catalog.artifacts.empty());
     const auto between = catalog_from_checkpoint(catalog_to_checkpoint(log.catalog));
     ASSERT_TRUE(between);
@@ -191,17 +193,59 @@ TEST(Catalog, WhatTheVaultSaysAndDoes) {
     ASSERT_TRUE(kept);
     EXPECT_EQ(kept->vault, log.catalog.vault);
     EXPECT_EQ(kept->artifacts.at(stem).refused, "it is held");
-    log.add(event::kArtifactReleased, about(R"(,"actor":"anna","reason":"over")"));
+    log.add(event::kArtifactReleased, about(R"(,"actor":"anna","reason":"over")"), "vault");
     EXPECT_EQ(entry.refused, "");
     log.add(event::kArtifactImported,
             about(R"(,"seal":"vault","retain_until":"2026-02-01T00:00:00.000Z","stamp":"s")"));
     EXPECT_EQ(entry.seal, "vault");
     EXPECT_EQ(entry.stamp, "s");
-    log.add(event::kVaultSealed, about(R"(,"retain_until":"2026-03-01T00:00:00.000Z")"));
-    log.add(event::kVaultSealed, about(R"(,"retain_until":"2026-01-01T00:00:00.000Z")"));
+    log.add(event::kVaultSealed, about(R"(,"retain_until":"2026-03-01T00:00:00.000Z")"), "vault");
+    log.add(event::kVaultSealed, about(R"(,"retain_until":"2026-01-01T00:00:00.000Z")"), "vault");
     EXPECT_EQ(entry.vault_until, "2026-03-01T00:00:00.000Z");
     EXPECT_EQ(entry.retain_until, "2026-02-01T00:00:00.000Z");
     EXPECT_EQ(log.catalog.bad_lines, 0U);
+}
+
+// What only the vault does is believed of nobody else, where the vault has the artifact.
+TEST(Catalog, TheVaultsEventsCannotBeForged) {
+    Log log;
+    const std::string stem = "20260118T120000Z.shop";
+    const std::string about = R"({"artifact":")" + stem + R"(","actor":"x","reason":"y"})";
+    const std::string attested =
+        R"({"artifact":")" + stem + R"(","retain_until":"2026-02-01T00:00:00.000Z"})";
+    log.add(event::kVaultSealed, attested);
+    EXPECT_TRUE(log.catalog.attested.empty());
+    log.add(event::kArtifactSealed, sealed(stem, "20260118T120000Z"));
+    const ArtifactEntry& entry = log.catalog.artifacts.at(stem);
+    EXPECT_EQ(entry.vault_until, "");
+    // In the plain store the jobs do all of it.
+    log.add(event::kArtifactHeld, about).add(event::kPruneIntended, about);
+    EXPECT_EQ(entry.hold, "y");
+    EXPECT_TRUE(entry.intended);
+    log.add(event::kPruneWithdrawn, about).add(event::kArtifactReleased, about);
+    EXPECT_EQ(entry.hold, "");
+    log.add(event::kVaultSealed, attested);
+    EXPECT_EQ(entry.vault_until, "");
+    log.add(event::kVaultSealed, attested, "vault");
+    EXPECT_EQ(entry.vault_until, "2026-02-01T00:00:00.000Z");
+    for (const char* origin : {"job", "worker", "cli"}) {
+        log.add(event::kArtifactPruned, about, origin)
+            .add(event::kPruneIntended, about, origin)
+            .add(event::kArtifactHeld, about, origin);
+        EXPECT_TRUE(entry.good()) << origin;
+        EXPECT_EQ(entry.hold, "") << origin;
+    }
+    log.add(event::kArtifactHeld, about, "vault").add(event::kArtifactReleased, about);
+    EXPECT_EQ(entry.hold, "y");
+    const std::string longer = R"({"artifacts":{")" + stem + R"(":"2027-01-01T00:00:00.000Z"}})";
+    log.add(event::kRetentionExtended, longer);
+    EXPECT_EQ(entry.vault_until, "2026-02-01T00:00:00.000Z");
+    log.add(event::kRetentionExtended, longer, "vault");
+    EXPECT_EQ(entry.vault_until, "2027-01-01T00:00:00.000Z");
+    log.add(event::kArtifactReleased, about, "vault");
+    EXPECT_EQ(entry.hold, "");
+    log.add(event::kPruneIntended, about, "vault").add(event::kArtifactPruned, about, "vault");
+    EXPECT_FALSE(entry.exists());
 }
 
 TEST(Catalog, SettingsAreTheLastRecordedOnes) {
@@ -212,6 +256,42 @@ TEST(Catalog, SettingsAreTheLastRecordedOnes) {
     EXPECT_EQ(log.catalog.settings["host"], "b");
     log.add(event::kSettingsChanged, R"({"settings":["host"]})").add(event::kSettingsChanged, "{}");
     EXPECT_EQ(log.catalog.settings["host"], "b");
+}
+
+TEST(Catalog, OnlyWhatIsProvenLockedIsAnchored) {
+    Log log;
+    log.add(event::kAnchorStored, R"({"first":1,"last":7,"state":"locked"})");
+    EXPECT_EQ(log.catalog.anchored_seq, 7U);
+    for (const char* state : {"unlocked", "unproven", ""}) {
+        log.add(event::kAnchorStored, fmt::format(R"({{"first":8,"last":9,"state":"{}"}})", state));
+        EXPECT_EQ(log.catalog.anchored_seq, 7U) << state;
+        EXPECT_EQ(log.catalog.anchor_state, state);
+        EXPECT_EQ(log.catalog.anchored,
+                  fmt::format("2026-01-18T12:00:{:02}.000Z", log.catalog.head_seq));
+    }
+    log.add(event::kAnchorStored, R"({"first":8,"last":11,"state":"locked"})");
+    EXPECT_EQ(log.catalog.anchored_seq, 11U);
+}
+
+TEST(Catalog, ALockThatIsProvenLater) {
+    const std::string stem = "20260118T120000Z.shop";
+    Log log;
+    log.add(event::kArtifactSealed, sealed(stem, "20260118T120000Z"))
+        .add(event::kArtifactUploaded,
+             R"({"artifact":"20260118T120000Z.shop","state":"unproven","reason":"no right",)"
+             R"("objects":{"f":{"key":"k","version_id":"v"}}})");
+    const ArtifactEntry before = log.catalog.artifacts.at(stem);
+    EXPECT_EQ(before.upload, "unproven");
+    log.add(event::kLockProven,
+            R"({"artifact":"20260118T120000Z.shop","state":"locked","mode":"GOVERNANCE",)"
+            R"("locked_until":"2026-02-18T12:00:00.000Z"})");
+    const ArtifactEntry& after = log.catalog.artifacts.at(stem);
+    EXPECT_EQ(after.upload, "locked");
+    EXPECT_EQ(after.upload_error, "");
+    EXPECT_EQ(after.lock_mode, "GOVERNANCE");
+    EXPECT_EQ(after.locked_until, "2026-02-18T12:00:00.000Z");
+    EXPECT_EQ(after.objects, before.objects);
+    EXPECT_EQ(after.upload_tried, before.upload_tried) << "the date that was asked for hangs on it";
 }
 
 TEST(Catalog, TheGreatestRunIdIsKept) {
@@ -304,7 +384,10 @@ TEST(CatalogCheckpoint, RoundTrip) {
     EXPECT_EQ(catalog_to_checkpoint(*read), text);
     EXPECT_EQ(read->instance, "11111111-2222-3333-4444-555555555555");
     EXPECT_EQ(read->offset, catalog.offset);
-    EXPECT_EQ(read->head_seq, 13U);
+    EXPECT_EQ(read->head_seq, 15U);
+    EXPECT_EQ(read->anchor_state, "unproven");
+    EXPECT_EQ(read->lock_problem, "artifact a");
+    EXPECT_EQ(read->locks_tried, "2026-01-18T12:00:15.000Z");
     EXPECT_EQ(read->served, "2026-01-18T00:00:00.000Z");
     EXPECT_EQ(read->last_full_run, "20260118T120000Z");
     EXPECT_EQ(read->covered, catalog.runs.at("20260118T120000Z").requested);
@@ -350,7 +433,7 @@ TEST(CatalogCheckpoint, FoldGoesOnFromIt) {
 TEST(CatalogCheckpoint, EveryChangedByteIsRefusedOrNamesAnotherHead) {
     const Catalog catalog = full_log().catalog;
     const std::string text = catalog_to_checkpoint(catalog);
-    const auto head_begin = std::string_view("immbackup-catalog 3 ").size();
+    const auto head_begin = std::string_view("immbackup-catalog 4 ").size();
     const auto head_end = text.find(catalog.head_hash) + 64;
     for (std::size_t at = 0; at < text.size(); ++at) {
         for (unsigned bit = 1; bit <= 128; bit *= 2) {
@@ -391,12 +474,12 @@ TEST(CatalogCheckpoint, HostileTexts) {
                                        rest);
     };
     const std::string empty = "end\n";
-    ASSERT_TRUE(with(empty, "3 0 0 " + zero));
+    ASSERT_TRUE(with(empty, "4 0 0 " + zero));
     for (const std::string& head :
-         {"1 0 0 " + zero, "4 0 0 " + zero, "3 -1 0 " + zero, "3 x 0 " + zero, "3 0x1 0 " + zero,
-          "3 18446744073709551616 0 " + zero, "3 0 1.5 " + zero, "3 0 " + zero, "3 0 0  " + zero,
-          "3  0 0 " + zero, "3 0 0 0 " + zero, "3 0 0 " + std::string(64, 'A'),
-          "3 0 0 " + zero + "0", std::string("3 0 0 ")}) {
+         {"1 0 0 " + zero, "3 0 0 " + zero, "4 -1 0 " + zero, "4 x 0 " + zero, "4 0x1 0 " + zero,
+          "4 18446744073709551616 0 " + zero, "4 0 1.5 " + zero, "4 0 " + zero, "4 0 0  " + zero,
+          "4  0 0 " + zero, "4 0 0 0 " + zero, "4 0 0 " + std::string(64, 'A'),
+          "4 0 0 " + zero + "0", std::string("4 0 0 ")}) {
         EXPECT_FALSE(with(empty, head)) << head;
     }
     // Each kind of line: whole, with a field too few or too many, with a field that is not of its
@@ -411,19 +494,19 @@ TEST(CatalogCheckpoint, HostileTexts) {
             break;
         }
         ++lines;
-        EXPECT_TRUE(with(line + "\nend\n", "3 0 0 " + zero)) << line;
-        EXPECT_FALSE(with(line + "\tx\nend\n", "3 0 0 " + zero)) << line;
-        EXPECT_FALSE(with(line.substr(0, line.rfind('\t')) + "\nend\n", "3 0 0 " + zero)) << line;
-        EXPECT_FALSE(with("x" + line + "\nend\n", "3 0 0 " + zero)) << line;
-        EXPECT_FALSE(with(line + "%0g\nend\n", "3 0 0 " + zero)) << line;
-        EXPECT_FALSE(with(line + "%\nend\n", "3 0 0 " + zero)) << line;
+        EXPECT_TRUE(with(line + "\nend\n", "4 0 0 " + zero)) << line;
+        EXPECT_FALSE(with(line + "\tx\nend\n", "4 0 0 " + zero)) << line;
+        EXPECT_FALSE(with(line.substr(0, line.rfind('\t')) + "\nend\n", "4 0 0 " + zero)) << line;
+        EXPECT_FALSE(with("x" + line + "\nend\n", "4 0 0 " + zero)) << line;
+        EXPECT_FALSE(with(line + "%0g\nend\n", "4 0 0 " + zero)) << line;
+        EXPECT_FALSE(with(line + "%\nend\n", "4 0 0 " + zero)) << line;
     }
     EXPECT_GT(lines, 8U);
     for (const std::string& rest :
          {std::string(), std::string("end"), std::string("\nend\n"), std::string("end\nend\n"),
           std::string("setting\tname\nend\n"), std::string("clock\t\t-1\t\t0\t\t0\t0\nend\n"),
           std::string("retired\ta\tb\nend\n"), std::string(1'000'000, '\t')}) {
-        EXPECT_FALSE(with(rest, "3 0 0 " + zero)) << rest.substr(0, 80);
+        EXPECT_FALSE(with(rest, "4 0 0 " + zero)) << rest.substr(0, 80);
     }
 }
 

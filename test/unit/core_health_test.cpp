@@ -45,6 +45,20 @@ class Log {
         return begin(begun, more)
             .end(ended, "run_failed", R"(,"error":{"code":"dump","message":"it | broke"})");
     }
+    // An artifact of the last run, in the bucket.
+    Log& uploaded(const char* state, const std::string& until, const std::string& kept) {
+        const auto time = [](const std::string& text) {
+            return text.empty() ? text : "2026-01-18T" + text + ":00.000Z";
+        };
+        const std::string stem = run_ + ".shop";
+        add("09:00", "artifact_sealed",
+            R"({"artifact":")" + stem + R"(","run":")" + run_ +
+                R"(","database":"shop","sha256":")" + std::string(64, 'a') +
+                R"(","seal":"readonly","retain_until":")" + time(kept) + "\"}");
+        return add("09:01", "artifact_uploaded",
+                   R"({"artifact":")" + stem + R"(","state":")" + state + R"(","locked_until":")" +
+                       time(until) + R"(","objects":{"f":{"key":"k","version_id":"v"}}})");
+    }
     Catalog catalog;
 
   private:
@@ -184,6 +198,53 @@ TEST(Health, Verdicts) {
              .add("09:02", "vault_checked",
                   R"({"level":"vault","clock":"blocked","clock_reason":"it was set forward"})"),
          "09:30", Verdict::warning, "it was set forward"},
+        {"a lock that has ended while the artifact is kept",
+         Log().promise("08:00").good("09:00", "09:01").uploaded("locked", "09:20", "23:00"),
+         "09:30", Verdict::warning, "(expired): its lock ended at 2026-01-18T09:20:00.000Z"},
+        {"one that has not",
+         Log().promise("08:00").good("09:00", "09:01").uploaded("locked", "09:40", "23:00"),
+         "09:30", Verdict::ok, "29 min ago"},
+        {"one that has ended with what it held",
+         Log().promise("08:00").good("09:00", "09:01").uploaded("locked", "09:20", "09:20"),
+         "09:30", Verdict::ok, "29 min ago"},
+        {"one that nobody is to extend",
+         Log()
+             .promise("08:00")
+             .good("09:00", "09:01")
+             .uploaded("locked", "09:20", "23:00")
+             .add("09:02", "settings_changed", R"({"settings":{"s3_extend_locks":"off"}})"),
+         "09:30", Verdict::ok, "29 min ago"},
+        {"one that was not proven",
+         Log().promise("08:00").good("09:00", "09:01").uploaded("unproven", "", "23:00"), "09:30",
+         Verdict::warning, "1 uploads are not proven locked"},
+        {"and is, by now",
+         Log()
+             .promise("08:00")
+             .good("09:00", "09:01")
+             .uploaded("unproven", "", "23:00")
+             .add("09:20", "lock_proven",
+                  R"({"artifact":"20260118T090000Z.shop","state":"locked","mode":"COMPLIANCE",)"
+                  R"("locked_until":"2026-01-19T09:00:00.000Z"})"),
+         "09:30", Verdict::ok, "29 min ago"},
+        {"locks that cannot be extended",
+         Log()
+             .promise("08:00")
+             .good("09:00", "09:01")
+             .add("09:02", "locks_tried", R"({"problem":"artifact a, no right"})"),
+         "09:30", Verdict::warning, "artifact a, no right"},
+        {"and can be, by now",
+         Log()
+             .promise("08:00")
+             .good("09:00", "09:01")
+             .add("09:02", "locks_tried", R"({"problem":"artifact a, no right"})")
+             .add("09:03", "locks_tried", R"({"artifacts":{},"problem":""})"),
+         "09:30", Verdict::ok, "29 min ago"},
+        {"an anchor that nobody proved",
+         Log()
+             .promise("08:00")
+             .good("09:00", "09:01")
+             .add("09:02", "anchor_stored", R"({"first":1,"last":3,"state":"unlocked"})"),
+         "09:30", Verdict::warning, "is unlocked in the bucket"},
         {"from the future", Log().promise("08:00").good("19:00", "19:01"), "09:40",
          Verdict::warning, "a clock is wrong"},
     };

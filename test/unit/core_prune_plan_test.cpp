@@ -169,6 +169,20 @@ TEST(PrunePlan, PendingUploadsWaitTheirTime) {
     EXPECT_TRUE(reason_has(history, stem, "its upload never succeeded"));
 }
 
+// One that was parked is not in the bucket either, and can be tried again by hand.
+TEST(PrunePlan, FailedUploadsWaitAsLong) {
+    Aged history(Days(60));
+    const auto& stem = history.stems[0];
+    history.catalog.artifacts.at(stem).upload = "failed";
+    const Time until = *parse_time(history.entry(stem).retain_until);
+    history.rules.pending_max_days = 100;
+    EXPECT_TRUE(reason_has(history, stem, "Its upload has failed"));
+    EXPECT_FALSE(goes(history, stem));
+    history.pass(until + Days(100) - history.wall());
+    EXPECT_TRUE(goes(history, stem));
+    EXPECT_TRUE(reason_has(history, stem, "its upload never succeeded"));
+}
+
 TEST(PrunePlan, WhatAVaultHasSealedForLongerStays) {
     Aged history(Days(40));
     const std::string stem = history.stems[0];

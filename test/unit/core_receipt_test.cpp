@@ -102,9 +102,56 @@ TEST(Receipt, SameArtifact) {
     }
     EXPECT_FALSE(
         same_artifact(full(), receipt_from_json(changed("/sha256", std::string(64, 'b')), kKey)));
+    // What a choice may be made by.
+    for (const auto& [pointer, value] :
+         {std::pair<const char*, nlohmann::ordered_json>{"/taken", "2099-01-18T12:00:01.000Z"},
+          {"/retain_until", "2099-01-18T12:00:01.000Z"},
+          {"/database", "other"},
+          {"/globals", true},
+          {"/instance", "21111111-2222-3333-4444-555555555555"},
+          {"/tier", "weekly"},
+          {"/rows", 4},
+          {"/sql_size", 10},
+          {"/size", 5}}) {
+        EXPECT_FALSE(same_artifact(full(), receipt_from_json(changed(pointer, value), kKey)))
+            << pointer;
+    }
     EXPECT_TRUE(same_artifact(
         full(), receipt_from_json(changed("/written", "2026-01-19T12:00:00.000Z"), kKey)))
         << "an upload that was repeated";
+}
+
+TEST(Receipt, AgreesWithItsManifest) {
+    Manifest manifest;
+    const Receipt receipt = full();
+    manifest.artifact = receipt.artifact;
+    manifest.sha256 = receipt.sha256;
+    manifest.size = receipt.size;
+    manifest.sql_size = receipt.sql_size;
+    manifest.rows = receipt.rows;
+    manifest.instance = receipt.instance;
+    manifest.database.name = receipt.database;
+    manifest.snapshot_before = receipt.taken;
+    manifest.tier = receipt.tier;
+    EXPECT_NO_THROW(require_agreement(receipt, manifest));
+    const auto refused = [&](const char* what, auto change) {
+        Receipt other = full();
+        change(other);
+        try {
+            require_agreement(other, manifest);
+            ADD_FAILURE() << what;
+        } catch (const Error& error) {
+            EXPECT_EQ(error.code(), ErrorCode::corrupt);
+            EXPECT_NE(error.message().find(what), std::string::npos) << error.message();
+        }
+    };
+    refused("time", [](Receipt& r) { r.taken += std::chrono::hours(1); });
+    refused("database", [](Receipt& r) { r.database = "other"; });
+    refused("instance", [](Receipt& r) { r.instance.clear(); });
+    refused("kind", [](Receipt& r) { r.globals = true; });
+    refused("digest", [](Receipt& r) { r.sha256[0] = 'b'; });
+    refused("name", [](Receipt& r) { r.artifact = "20260118T120000Z.other"; });
+    refused("tier", [](Receipt& r) { r.tier = "weekly"; });
 }
 
 }  // namespace

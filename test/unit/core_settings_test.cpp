@@ -307,7 +307,7 @@ TEST(Settings, EveryValueArrivesInItsField) {
     EXPECT_EQ(defaults.stall_timeout, 600);
     EXPECT_EQ(defaults.retention_days, -1);
     EXPECT_FALSE(resolve_settings({{"dump_globals", "off"}}).globals_wanted());
-    for (const auto& [text, level] : {std::pair{"gzip", 1}, {"gzip:4", 4}, {"7", 7}}) {
+    for (const auto& [text, level] : {std::pair{"gzip", 2}, {"gzip:4", 4}, {"7", 7}}) {
         EXPECT_EQ(resolve_settings({{"compression", text}}).compression,
                   (Compression{DumpFormat::gzip, level}))
             << text;

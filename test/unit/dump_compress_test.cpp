@@ -178,6 +178,37 @@ TEST_P(Gzip, PiecesReferToWhatIsBeforeThem) {
 
 INSTANTIATE_TEST_SUITE_P(Level, Gzip, testing::Range(1, 10));
 
+// Level 2 takes its time for text alone.
+TEST(GzipByContent, TextIsCompressedHarder) {
+    std::mt19937 random(7);
+    std::string text;
+    while (text.size() < 3 * kPieceSize) {
+        std::string word(2 + random() % 9, '\0');
+        for (char& c : word) {
+            c = static_cast<char>('a' + (random() % 26) * (random() % 26) / 26);
+        }
+        text += text.size() < 5000 || random() % 3 == 0 ? word
+                                                        : text.substr(random() % 4000, word.size());
+        text += ' ';
+    }
+    const auto size = [](int level, const std::string& content) {
+        return compress(gzip_codec(level), content, 100000).size();
+    };
+    if (gzip_codec(2).name().starts_with("isa-l")) {
+        EXPECT_EQ(size(2, text), size(3, text));
+        EXPECT_LT(size(2, text), size(1, text));
+        for (const std::string& other : {rows(1000000), std::string(1000000, '7')}) {
+            EXPECT_EQ(compress(gzip_codec(2), other, 100000),
+                      compress(gzip_codec(1), other, 100000));
+        }
+        // Each piece for itself.
+        const std::string both = text.substr(0, kPieceSize) + rows(2000000).substr(0, kPieceSize);
+        EXPECT_LT(size(2, both), size(1, both));
+        EXPECT_GE(size(2, both), size(3, both));
+    }
+    EXPECT_EQ(gunzip(compress(gzip_codec(2), text, 100000)), text);
+}
+
 TEST(GzipHuge, RoundTrip) {
     const std::string text = mixed(std::size_t{80} << 20);
     for (const int level : {1, 2, 3, 4}) {

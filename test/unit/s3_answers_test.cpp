@@ -25,6 +25,15 @@ TEST(S3Answers, Errors) {
                   ->message.size(),
               303U);
     EXPECT_EQ(parse_error("<Error/>")->code, "Error");
+    // A secret that the cut would halve is none afterwards.
+    const std::string secret = "wJalrXUtnFEMI/K7MDENG";
+    for (std::size_t before = 270; before < 310; ++before) {
+        const auto said = parse_error(
+            "<Error><Message>" + std::string(before, 'x') + secret + "</Message></Error>",
+            {secret, ""});
+        EXPECT_EQ(said->message.find("wJal"), std::string::npos) << before;
+        EXPECT_LE(said->message.size(), 303U);
+    }
     for (const char* text : {"", "<html/>", "no xml", "<Error>"}) {
         EXPECT_FALSE(parse_error(text)) << text;
     }

@@ -153,6 +153,31 @@ TEST_F(CredentialsTest, LinksAreFollowedAndNothingIsEmpty) {
     EXPECT_EQ(find_credentials(inputs()).keys.access_key, "AK");
 }
 
+// As S3 itself has it where no region is named; a profile's own counts before that.
+TEST_F(CredentialsTest, TheRegionOfSts) {
+    file("token", "t");
+    file("config",
+         "[profile own]\nregion = cn-north-1\nrole_arn = a\nweb_identity_token_file = " +
+             path("token") +
+             "\n[profile bare]\nrole_arn = a\nweb_identity_token_file = " + path("token") + "\n");
+    variables_["AWS_CONFIG_FILE"] = path("config");
+    const struct {
+        const char* profile;
+        const char* region;
+        const char* url;
+    } cases[] = {{"bare", "", "https://sts.us-east-1.amazonaws.com/"},
+                 {"own", "", "https://sts.cn-north-1.amazonaws.com.cn/"},
+                 {"own", "eu-west-1", "https://sts.eu-west-1.amazonaws.com/"}};
+    for (const auto& c : cases) {
+        variables_["AWS_PROFILE"] = c.profile;
+        answers_.clear();
+        answers_["POST " + std::string(c.url)] = {200, sts("AssumeRoleWithWebIdentity"), ""};
+        CredentialInputs in = inputs();
+        in.region = c.region;
+        EXPECT_EQ(find_credentials(in).keys.session_token, "RT") << c.url;
+    }
+}
+
 TEST_F(CredentialsTest, RolesOfProfiles) {
     file("config",
          "[default]\nrole_arn = arn:one\nsource_profile = middle\nexternal_id = e&x\n"

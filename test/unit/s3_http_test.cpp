@@ -149,5 +149,14 @@ TEST(S3Throttle, GrantsASliceAtATime) {
     EXPECT_EQ(slow.take(10), 1U);
 }
 
+TEST(S3Throttle, IsNeverFasterThanItsRate) {
+    Throttle limited(500'000);
+    const auto begun = std::chrono::steady_clock::now();
+    for (std::size_t sent = 0; sent < 1'000'000;) {
+        sent += limited.take(1'000'000 - sent);
+    }
+    EXPECT_GE(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(1500));
+}
+
 }  // namespace
 }  // namespace immbackup::s3::test

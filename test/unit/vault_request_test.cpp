@@ -1,6 +1,8 @@
 // What comes over the wire, in pieces of every size.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <array>
 #include <cstring>
 
 #include "vault/channel.h"
@@ -144,6 +146,17 @@ TEST(VaultChannel, OnlyACommitThatFitsPublishes) {
     EXPECT_EQ(end_of(frame('X', "", 1)), "usage");
     EXPECT_EQ(end_of(frame('E', "a", 1)), "usage");
     EXPECT_EQ(end_of("put stem=x\n"), "usage");
+}
+
+TEST(VaultChannel, WhatNobodyGoesOnWithEnds) {
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::pipe(ends.data()), 0);
+    Channel channel(reader_of(ends[0], 50));
+    ASSERT_EQ(::write(ends[1], "status\nput", 10), 10);
+    EXPECT_EQ(channel.read_request(), "status");
+    EXPECT_THROW(channel.read_request(), Hangup);
+    ::close(ends[0]);
+    ::close(ends[1]);
 }
 
 TEST(VaultChannel, LongAndCutRequests) {

@@ -179,14 +179,16 @@ std::string problem(const std::string& text) {
 TEST(VaultConfig, ValuesAndDefaults) {
     const vault::Config config = vault::parse_config(
         "# the vault\n root = /srv/backups \nmin_retention=36h\nmax_retention = 30d\n"
-        "quota_bytes = 5G\nquota_files = 300\nkeep_newest = 0\noperator_group = ops\n");
+        "quota_bytes = 5G\nquota_files = 300\nquota_log = 2M\nkeep_newest = 0\noperator_group = "
+        "ops\n");
     EXPECT_EQ(config.root, "/srv/backups");
     EXPECT_EQ(config.user, "immvault");
     EXPECT_EQ(config.min_retention, 36 * 3'600'000);
     EXPECT_EQ(config.quota_bytes, 5ULL << 30);
+    EXPECT_EQ(config.quota_log, 2ULL << 20);
     EXPECT_EQ(config.keep_newest, 0U);
     EXPECT_EQ(config.operator_group, "ops");
-    EXPECT_EQ(vault::parse_config("root = /b").min_retention, 7 * 86'400'000);
+    EXPECT_EQ(vault::parse_config("root = /b").min_retention, 2 * 86'400'000);
 }
 
 TEST(VaultConfig, WhatItRefuses) {

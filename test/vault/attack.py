@@ -349,7 +349,7 @@ def forged_records():
             v.append(event, body, origin)
     for origin in ('vault', 'VAULT', 'vault ', ' vault', 'va"ult', 'job","origin":"vault', 'x' * 17, ''):
         attempt('origin %r' % origin, append, 'vault_sealed', b'{}', origin)
-    for event in ('vault_sealed","x":"', 'a b', 'A', '', 'x' * 49, 'a\nb'):
+    for event in ('vault_sealed', 'log_adopted', 'log_torn', 'vault_sealed","x":"', 'a b', 'A', '', 'x' * 49, 'a\nb'):
         attempt('event %r' % event, append, event, b'{}')
     for body in (b'', b'{', b'}', b'{}{}', b'{},"origin":"vault","x":{}', b'{"a":1},"hash":"' + b'0' * 64 + b'"}\n{"seq":1',
                  b'{"a":"\n"}', b'{"a":"\xc3\xa4"}', b'{} ', b'[]', b'{"a":1,}', b'{"a":"' + b'x' * 262144 + b'"}',
@@ -480,19 +480,77 @@ def on_process():
 
 
 def stop_early():
-    """SIGSTOP as early as it can come, then on: nobody's seal is undone."""
+    """Signals from the first moment on, while it is asked for the one thing it must not do: nobody's seal is undone."""
+    before = state()
     for i in range(40):
         ours, theirs = socket.socketpair()
         child = subprocess.Popen([HELPER], stdin=theirs, stdout=theirs)
         theirs.close()
         try:
-            os.kill(child.pid, signal.SIGSTOP if i % 2 else signal.SIGKILL)
-            time.sleep(0.002 * (i % 5))
-            os.kill(child.pid, signal.SIGCONT)
-        except (PermissionError, ProcessLookupError):
+            ours.sendall(b'purge stem=%s\n' % STEM.encode())
+            for _ in range(i % 20):
+                os.kill(child.pid, signal.SIGSTOP)
+                time.sleep(0.0002 * (i % 5))
+                os.kill(child.pid, signal.SIGCONT)
+            os.kill(child.pid, signal.SIGKILL)
+        except (PermissionError, ProcessLookupError, BrokenPipeError):
             pass
         ours.close()
         child.wait()
+        attempt('signals while it starts, %d' % i, lambda: state() != before)
+
+
+def begun(v, stem, data, fmt):
+    """A put of which only the last commit is missing."""
+    v.ask('put', stem=stem, database='twice', retain_until=stamp(time.time() + DAY), format=fmt)
+    v.content(data)
+    v.data(b'{}')
+
+
+def stands(stem, data, suffix):
+    """The artifact is there with its own content, sealed, and nothing else bears its name."""
+    path = ACTIVE + '/' + stem + suffix
+    with vault() as v:
+        states = [i['state'] for w, i in v.list(stem=stem)]
+    return (len(glob.glob(ACTIVE + '/' + stem + '*')) == 3 and digest(path) == hashlib.sha256(data).hexdigest() and
+            states == ['sealed'])
+
+
+def two_puts():
+    """Two puts of one stem, either first to begin and to end, in one format or two: the one that was sealed stands."""
+    suffixes = {'gzip': '.sql.gz', 'zstd': '.sql.zst'}
+    number = 0
+    for late in suffixes:
+        for early in suffixes:
+            number += 1
+            stem = '20260121T1200%02dZ.twice' % number
+            one, other = os.urandom(20000), os.urandom(30000)
+            with vault() as first, vault() as second:
+                begun(first, stem, one, late)
+                begun(second, stem, other, early)
+                second.commit(b'{}')
+                second.answer()
+
+                def end():
+                    first.commit(b'{}')
+                    first.answer()
+                attempt('a second put of one stem, %s after %s' % (late, early), end)
+            attempt('%s after %s: the first is harmed' % (late, early), lambda: not stands(stem, other, suffixes[early]))
+            # Both at once: one of them.
+            stem = '20260121T1300%02dZ.twice' % number
+            with vault() as first, vault() as second:
+                begun(first, stem, one, late)
+                begun(second, stem, other, early)
+                first.commit(b'{}')
+                second.commit(b'{}')
+                ends = []
+                for v, data, suffix in ((first, one, suffixes[late]), (second, other, suffixes[early])):
+                    try:
+                        v.answer()
+                        ends.append((data, suffix))
+                    except Refused:
+                        pass
+            attempt('%s and %s at once: not just one is sealed' % (late, early), lambda: len(ends) != 1 or not stands(stem, *ends[0]))
 
 
 def race():
@@ -562,7 +620,7 @@ def main():
               ('the lock and the clock', lambda: [attempt(n, lambda p=p, f=f: os.open(p, f)) for p in (RECORDS + '/lock', RECORDS + '/clock')
                                                  for n, f in (('read ' + p, os.O_RDONLY), ('write ' + p, os.O_RDWR))]),
               ('folders', on_folders), ('names', hostile_names), ('dates', hostile_dates), ('rights', hostile_rights),
-              ('streams', hostile_streams), ('records', forged_records)]
+              ('streams', hostile_streams), ('records', forged_records), ('two puts', two_puts)]
     if EXECUTED:
         groups += [('starts', hostile_starts), ('process', on_process), ('stops', stop_early)]
     groups.append(('races', race))

@@ -2,6 +2,7 @@
 """rules.py HELPER ROOT: what the helper decides when something is not as usual. Run as root, which can make it so."""
 import glob
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -182,23 +183,96 @@ def versions():
         refused('permission', 'seal record', 'client', 'purge', stem=stem)
         ask('client', 'recover')
         assert os.path.exists(path)
-    # A date that nobody can read is not over.
+    # A date that nobody can read is not over, and keeps neither list nor recovery nor status from all else.
     stem, _ = put(database='c')
     extension = '%s/records/%s.extended.1' % (ROOT, stem)
-    with open(extension, 'w') as f:
-        f.write('2 retain_until=1970-01-01T00:00:00.000Z\n')
-    time.sleep(1.2)
-    refused('corrupt', 'extension 1', 'client', 'purge', stem=stem)
-    os.unlink(extension)
+    for text in ('2 retain_until=1970-01-01T00:00:00.000Z\n', '2 ' + 'x' * 10000 + '\n', '', 'nonsense'):
+        with open(extension, 'w') as f:
+            f.write(text)
+        time.sleep(1.2)
+        refused('permission', 'cannot be read', 'client', 'purge', stem=stem)
+        orphans = int(ask('client', 'recover')['orphans'])
+        with Vault([HELPER]) as v:
+            item = [i for w, i in v.list(stem=stem)][0]
+        assert item['state'] == 'unknown' and item['retain_until'] == '9999-12-31T23:59:59.999Z', item
+        ask('client', 'status')
+        os.unlink(extension)
+        assert int(ask('client', 'recover')['orphans']) == orphans - 1
     ask('client', 'purge', stem=stem)
     # What root removed is missing, and stays told.
-    stem, _ = put(database='c')
+    stem, _ = put(database='c', seconds=600)
     for path in glob.glob(ROOT + '/active/' + stem + '*'):
         subprocess.run(['chattr', '-i', path], check=True)
         os.unlink(path)
     assert state_of(stem) == 'missing'
     ask('client', 'recover')
     assert state_of(stem) == 'missing'
+
+
+def recovery_goes_on():
+    """An artifact that cannot be finished, as its content is not what its record says, keeps no other from being."""
+    stems = [put(database=d)[0] for d in 'ij']
+    for stem in stems:
+        path = '%s/records/%s.sealed' % (ROOT, stem)
+        subprocess.run(['chattr', '-i', path], check=True)
+        os.unlink(path)
+    path = '%s/active/%s.sql.gz' % (ROOT, stems[0])
+    subprocess.run(['chattr', '-i', path], check=True)
+    with open(path, 'r+b') as f:
+        f.write(b'other')
+    subprocess.run(['chattr', '+i', path], check=True)
+    # Nor does a folder where a file should be.
+    os.mkdir(ROOT + '/active/20260118T235959Z.k.sql.gz')
+    answer = ask('client', 'recover')
+    assert answer['completed'] == '1' and int(answer['orphans']) >= 2, answer
+    assert [state_of(s) for s in stems] == ['unattested', 'sealed']
+    with Vault([HELPER]) as v:
+        states = {i['stem']: i['state'] for w, i in v.list() if w == 'artifact'}
+        assert states['20260118T235959Z.k'] == 'unknown' and states[stems[1]] == 'sealed', states
+        v.ask('status', full=1)
+    os.rmdir(ROOT + '/active/20260118T235959Z.k.sql.gz')
+
+
+def large_streams():
+    """Read back range by range while it comes: every byte counts, wherever the ranges end."""
+    for size in ((2 << 20) - 1, 2 << 20, (2 << 20) + 1, 10 << 20, (10 << 20) + 1, (21 << 20) + 123):
+        number[0] += 1
+        stem = time.strftime('%Y%m%dT%H%M%SZ.l', time.gmtime(1768737600 + number[0]))
+        data = os.urandom(size)
+        with Vault(ROLES['client'] + [HELPER]) as v:
+            v.put(stem, 'l', data, stamp(time.time()))
+        with open('%s/active/%s.sql.gz' % (ROOT, stem), 'rb') as f:
+            assert f.read() == data, size
+        with Vault(ROLES['client'] + [HELPER]) as v:
+            v.ask('put', stem=stem + 'x', database='lx', retain_until=stamp(time.time()))
+            v.data(data[:-1] + bytes([data[-1] ^ 1]))
+            v.commit(data)
+            try:
+                v.answer()
+                raise AssertionError('another byte was taken')
+            except Refused as error:
+                assert error.code == 'corrupt', error
+
+
+def cut_off_removals():
+    """Where all files are gone, the date of the attestation counts; and what was removed is recorded once."""
+    for end in ('purge', 'recover'):
+        stem, _ = put(database='h', seconds=4)
+        for path in glob.glob(ROOT + '/active/' + stem + '*'):
+            subprocess.run(['chattr', '-i', path], check=True)
+            os.unlink(path)
+        ask('client', 'recover')
+        assert state_of(stem) == 'missing'
+        refused('permission', 'sealed until', 'client', 'purge', stem=stem)
+        time.sleep(4.2)
+        if end == 'purge':
+            assert ask('client', 'purge', stem=stem)['bytes'] == '0'
+        else:
+            ask('client', 'recover')
+        refused('not_found', 'no artifact', 'client', 'purge', stem=stem)
+        assert not glob.glob(ROOT + '/*/' + stem + '*')
+        with open(LOG) as f:
+            assert [json.loads(line)['origin'] for line in f if '"artifact_pruned"' in line and stem in line] == ['vault']
 
 
 def quotas():
@@ -210,8 +284,29 @@ def quotas():
         raise AssertionError('beyond the quota')
     except Refused as error:
         assert error.code == 'no_space', error
-    configure('quota_bytes = %d' % used)
+    # What an open put has written counts: no second one comes in beside it. Nor can the log take its room.
+    full = used
+    used = int(ask('client', 'status')['used_bytes'])
+    configure('quota_bytes = %d' % (used + 60000))
+    with Vault(ROLES['client'] + [HELPER]) as v:
+        keys = dict(database='d', retain_until=stamp(time.time() + 1))
+        v.ask('put', stem='20260118T235958Z.d', **keys)
+        v.data(b'x' * 50000)
+        refused('busy', 'in use', 'client', 'put', stem='20260118T235957Z.d', **keys)
+        for _ in range(10):
+            append(b'{"a":"' + b'x' * 100000 + b'"}')
+        v.commit(b'x' * 50000)
+        v.answer()
+        try:
+            v.content(b'{"a":"' + b'x' * 20000 + b'"}')
+            raise AssertionError('a manifest beyond the quota')
+        except Refused as error:
+            assert error.code == 'no_space', error
+    assert int(ask('client', 'status')['used_bytes']) == used
+    configure('quota_bytes = %d' % full)
     refused('no_space', 'quota', 'client', 'put', stem='20260118T235959Z.d', database='d', retain_until=stamp(time.time()))
+    append()
+    configure('quota_log = %d' % os.path.getsize(LOG))
     try:
         append()
         raise AssertionError('a record beyond the quota')
@@ -219,7 +314,7 @@ def quotas():
         assert error.code == 'no_space', error
     time.sleep(1.5)
     ask('client', 'purge', stem=stem)  # whose records go beyond it
-    configure('quota_bytes = 0', 'quota_files = 2')
+    configure('quota_log = 0', 'quota_bytes = 0', 'quota_files = 2')
     refused('no_space', 'quota', 'client', 'put', stem='20260118T235959Z.d', database='d', retain_until=stamp(time.time()))
     configure('quota_files = 0')
 
@@ -256,7 +351,7 @@ def a_shorter_configuration():
 with Vault([HELPER]) as v:
     v.append('instance_created', b'{"instance":"x"}')
 put()
-for rule in (clock_rules, holds, extensions, versions, quotas, newest, a_shorter_configuration, whole_record_without_newline, torn_lines):
+for rule in (clock_rules, holds, extensions, versions, recovery_goes_on, large_streams, cut_off_removals, quotas, newest, a_shorter_configuration, whole_record_without_newline, torn_lines):
     rule()
     print(rule.__name__, flush=True)
 print('all rules hold')
