@@ -12,8 +12,8 @@ def says(*arguments):
     return subprocess.run([sys.argv[1], *arguments], capture_output=True, text=True, check=True).stdout.strip()
 
 def rewrite(path, change):
-    with open(path) as file: text = file.read()
-    with open(path, 'w') as file: file.write(change(text))
+    with open(path) as file: text = change(file.read())
+    with open(path, 'w') as file: file.write(text)
 
 def with_table(text):
     return text[:text.index('| setting |')] + says('settings', '--markdown') + '\n'

@@ -8,7 +8,9 @@ IMAGE=${IMMBACKUP_TEST_IMAGE:-immbackup-test:$$}
 add_project() { echo "$1" >>"$WORK/projects"; }
 
 finish() {
-    local project volume
+    local project volume part
+    # How far they came, where this is interrupted.
+    for part in "$WORK"/*.tap; do [ ! -f "$part" ] || sed "s/^/# $(basename "$part" .tap), not finished: /" "$part"; done
     [ -f "$WORK/docker/env" ] || { rm -rf "$WORK"; return; }
     . "$WORK/docker/env"
     [ -z "${BESIDE:-}" ] || kill "$BESIDE" 2>/dev/null

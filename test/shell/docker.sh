@@ -29,6 +29,7 @@ run_part() {
 add_part() {
     local tests=0 failures=1
     awk -v n="$TESTS" '{ if (match($0, /^(not )?ok [0-9]+ /)) { sub(/ok [0-9]+/, "ok " ++n) } print }' "$WORK/$1.tap"
+    rm -f "$WORK/$1.tap"
     read -r tests failures <"$WORK/$1.count" || echo "# part $1 did not come to its end"
     TESTS=$((TESTS + tests)) FAILURES=$((FAILURES + failures))
 }
