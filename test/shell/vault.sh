@@ -47,15 +47,10 @@ independent_audit_of() {
 }
 scheduler_pid() { q "SELECT pid FROM pg_stat_activity WHERE backend_type = 'immbackup scheduler'"; }
 job_pid() { pgrep -P "$(scheduler_pid)" -f '^[^ ]*immbackup job'; }
-helper_pids() { pgrep -P "$(job_pid)" -u immvault; }
-# One for the log, one for what is asked, one for the artifact.
-putting() { [ "$(helper_pids | wc -l)" -ge 3 ]; }
-kill_job_and_helpers() {
-    local job helpers
-    job=$(job_pid)
-    helpers=$(helper_pids)
-    # shellcheck disable=SC2086  # a list
-    kill -KILL $job $helpers 2>/dev/null
+# One helper for the log, one for what is asked, one for the artifact; without a pause, since that is soon over.
+putting() {  # JOB
+    local deadline=$((SECONDS + 20))
+    until [ "$(pgrep -c -P "$1" -u immvault)" -ge 3 ]; do [ $SECONDS -lt $deadline ] || return 1; done
 }
 # The server with its clock, and that of its jobs, ahead by so many hours.
 restart_later() { as_server env "LD_PRELOAD=$WORK/later.so" "LATER_MS=$(($1 * 3600000))" pg_ctl -D "$WORK/data" -l "$WORK/server.log" -m fast -w restart >/dev/null && until_true 20 ready; }
@@ -148,9 +143,14 @@ is "and sealed" "$(of "$(newest)" seal)" vault
 
 # Killed when the dump is done and the helper is at work: what it finished is found, nothing is there in part.
 for n in 1 2 3; do
+    hold
     q 'SELECT immbackup.run_now(wait => false)' >/dev/null
-    ok "the helpers are at work ($n)" until_true 20 putting
-    kill_job_and_helpers
+    until_true 30 dump_waits
+    JOB=$(job_pid)
+    release
+    ok "the helpers are at work ($n)" putting "$JOB"
+    # shellcheck disable=SC2046  # a list
+    kill -KILL "$JOB" $(pgrep -P "$JOB" -u immvault)
     ok "killed with its helper ($n): the run is closed" until_true 40 ended
     ok "the next run is good ($n)" run
 done
