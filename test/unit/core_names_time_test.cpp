@@ -224,7 +224,8 @@ TEST(ErrorCodes, NamesAndNumbers) {
         {11, "busy"},    {12, "connect"},   {13, "dump"},       {14, "incomplete"},
         {15, "io"},      {16, "no_space"},  {17, "corrupt"},    {18, "not_found"},
         {19, "audit"},   {20, "cancelled"}, {21, "timeout"},    {22, "version"},
-        {23, "restore"}, {24, "exists"},    {25, "permission"}, {26, "internal"}};
+        {23, "restore"}, {24, "exists"},    {25, "permission"}, {26, "internal"},
+        {27, "rejected"}};
     for (int number = 0; number < 256; ++number) {
         const auto code = error_code_from_exit(number);
         const auto known = codes.find(number);

@@ -303,7 +303,7 @@ TEST(Settings, EveryValueArrivesInItsField) {
     EXPECT_EQ(defaults.schedule, "0 * * * *");
     EXPECT_EQ(defaults.directory, "/backups");
     EXPECT_TRUE(defaults.databases.empty());
-    EXPECT_EQ(defaults.compression.level, 1);
+    EXPECT_EQ(defaults.compression.level, 2);
     EXPECT_EQ(defaults.stall_timeout, 600);
     EXPECT_EQ(defaults.retention_days, -1);
     EXPECT_FALSE(resolve_settings({{"dump_globals", "off"}}).globals_wanted());
