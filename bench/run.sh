@@ -93,7 +93,8 @@ row() {
 size_of() {
     case $1 in
         null) echo '' ;;
-        immbackup-*) sed -n 's/^  "size": \([0-9]*\),/\1/p' "$(grep -l "\"${1#immbackup-}\"" "$WORK"/backups/active/*."${2:-shop}".*.manifest.json | tail -1)" | awk '{printf "%.1f", $1 / 1e6}' ;;
+        immbackup-*) jq -r --arg c "${1#immbackup-}" --arg d "${2:-shop}" 'select(.compression == $c and .database.name == $d) | .size / 1e6' \
+            "$WORK"/backups/active/*.manifest.json | tail -1 | awk '{printf "%.1f", $1}' ;;
         *) stat -c %s "$WORK/out/$1" | awk '{printf "%.1f", $1 / 1e6}' ;;
     esac
 }
@@ -107,8 +108,8 @@ memory() {
         sql -c 'SELECT immbackup.run_now()' >/dev/null &
         while kill -0 $! 2>/dev/null; do
             pgrep -u "$SERVER_USER" -f '^[^ ]*immbackup job' | while read -r pid; do
-                sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$pid/status" 2>/dev/null
-            done >>"$WORK/memory.$kind"
+                sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$pid/status" 2>/dev/null || true
+            done >>"$WORK/memory.$kind" || true
             sleep 0.1
         done
         printf 'resident at most, %s: %.1f MB\n' "$kind" "$(sort -n "$WORK/memory.$kind" | awk 'END {print $1 / 1000}')"

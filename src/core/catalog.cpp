@@ -8,6 +8,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "core/catalog_fold.h"
 #include "core/error.h"
 #include "core/events.h"
 #include "core/names.h"
@@ -17,31 +18,7 @@ namespace immbackup {
 
 namespace {
 
-using Json = nlohmann::json;
-
-std::string text(const Json& json, const char* name) {
-    const auto found = json.find(name);
-    return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-std::uint64_t number(const Json& json, const char* name) {
-    const auto found = json.find(name);
-    return found != json.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
-}
-
-bool flag(const Json& json, const char* name) {
-    const auto found = json.find(name);
-    return found != json.end() && found->is_boolean() && found->get<bool>();
-}
-
-std::optional<ErrorText> error_of(const Json& json) {
-    const auto found = json.find("error");
-    if (found == json.end() || !found->is_object()) {
-        return std::nullopt;
-    }
-    return ErrorText{text(*found, "code"), text(*found, "message"), text(*found, "detail"),
-                     text(*found, "hint")};
-}
+using namespace fold;
 
 RunEntry* run_of(Catalog& catalog, const Json& body) {
     const std::string id = text(body, "run");
@@ -52,13 +29,6 @@ RunEntry* run_of(Catalog& catalog, const Json& body) {
     run.run = id;
     catalog.last_run = std::max(catalog.last_run, id);
     return &run;
-}
-
-// Of what anybody may have changed only a real time counts.
-void raise_time(std::string& newest, const std::string& time) {
-    if (parse_time(time)) {
-        newest = std::max(newest, time);
-    }
 }
 
 void fold_worker_started(Catalog& catalog, const Json& body) {
@@ -100,14 +70,15 @@ void fold_run_started(Catalog& catalog, const AuditRecord& record, const Json& b
     }
 }
 
-void fold_run_end(Catalog& catalog, const AuditRecord& record, const Json& body,
-                  const char* state) {
+void fold_run_end(Catalog& catalog, const AuditRecord& record, const Json& body) {
     RunEntry* run = run_of(catalog, body);
     if (run == nullptr) {
         return;
     }
     run->finished = record.time;
-    run->state = state;
+    run->state = record.event == event::kRunFinished ? "good"
+                 : record.event == event::kRunFailed ? "failed"
+                                                     : "cancelled";
     run->error = error_of(body);
     if (run->state == "good") {
         catalog.last_success = record.time;
@@ -202,9 +173,16 @@ void fold_vault(Catalog& catalog, const Json& body) {
 }
 
 // The vault's own date; the job's record of the artifact comes after it, but for an import. Nobody
-// else can say it.
+// else can say it, and what a log says that a vault took over is not of that vault.
 void fold_vault_sealed(Catalog& catalog, const AuditRecord& record, const Json& body) {
     if (record.origin != kVaultOrigin) {
+        return;
+    }
+    if (record.event == event::kLogAdopted) {
+        catalog.attested.clear();
+        for (auto& [stem, entry] : catalog.artifacts) {
+            entry.vault_until.clear();
+        }
         return;
     }
     const std::string stem = text(body, "artifact");
@@ -230,63 +208,6 @@ void fold_retention_extended(Catalog& catalog, const AuditRecord& record, const 
             entry->second.refused.clear();
         }
     }
-}
-
-void fold_upload(Catalog& catalog, const AuditRecord& record, const Json& body) {
-    const std::string& event = record.event;
-    const std::string id = text(body, "upload_id");
-    if (event == event::kUploadBegun) {
-        catalog.open_uploads[id] = {text(body, "artifact"), text(body, "key")};
-        return;
-    }
-    catalog.open_uploads.erase(id);
-    const auto found = catalog.artifacts.find(text(body, "artifact"));
-    if (found == catalog.artifacts.end()) {
-        return;
-    }
-    ArtifactEntry& entry = found->second;
-    if (event == event::kArtifactUploaded) {
-        entry.upload = text(body, "state");
-        entry.upload_error = text(body, "reason");
-        entry.upload_tried = record.time;
-        entry.lock_mode = text(body, "mode");
-        entry.locked_until = text(body, "locked_until");
-        const auto objects = body.find("objects");
-        entry.objects = objects != body.end() && objects->is_object()
-                            ? objects->dump(-1, ' ', true, Json::error_handler_t::replace)
-                            : std::string();
-    } else if (event == event::kUploadFailed) {
-        entry.upload = text(body, "state") == "failed" ? "failed" : "pending";
-        const auto error = error_of(body);
-        entry.upload_error = error ? error->message : std::string();
-        entry.upload_tried = record.time;
-        ++entry.upload_tries;
-    } else if (event == event::kLockProven) {
-        entry.upload = text(body, "state");
-        entry.upload_error = text(body, "reason");
-        entry.lock_mode = text(body, "mode");
-        entry.locked_until = text(body, "locked_until");
-    } else if (event == event::kLockExtended) {
-        raise_time(entry.locked_until, text(body, "locked_until"));
-    } else if (event == event::kLegalHoldChanged) {
-        entry.legal_hold = flag(body, "on");
-    } else if (event == event::kObjectsDeleted) {
-        entry.objects.clear();
-    }
-}
-
-void fold_anchor(Catalog& catalog, const AuditRecord& record, const Json& body) {
-    catalog.anchored = record.time;
-    catalog.anchor_state = text(body, "state");
-    // What nobody has seen held may be gone tomorrow.
-    if (catalog.anchor_state == "locked") {
-        catalog.anchored_seq = std::max(catalog.anchored_seq, number(body, "last"));
-    }
-}
-
-void fold_locks_tried(Catalog& catalog, const AuditRecord& record, const Json& body) {
-    catalog.lock_problem = text(body, "problem");
-    catalog.locks_tried = catalog.lock_problem.empty() ? std::string() : record.time;
 }
 
 // What the vault attested, it alone removes, holds and releases: who says so in its stead lies.
@@ -443,12 +364,9 @@ void Catalog::apply(const AuditRecord& record) {
         fold_run_requested(*this, record, body);
     } else if (event == event::kRunStarted) {
         fold_run_started(*this, record, body);
-    } else if (event == event::kRunFinished) {
-        fold_run_end(*this, record, body, "good");
-    } else if (event == event::kRunFailed) {
-        fold_run_end(*this, record, body, "failed");
-    } else if (event == event::kRunCancelled) {
-        fold_run_end(*this, record, body, "cancelled");
+    } else if (event == event::kRunFinished || event == event::kRunFailed ||
+               event == event::kRunCancelled) {
+        fold_run_end(*this, record, body);
     } else if (event == event::kArtifactSealed) {
         fold_artifact_sealed(*this, record, body);
     } else if (event == event::kSettingsChanged) {
@@ -462,20 +380,20 @@ void Catalog::apply(const AuditRecord& record) {
         unacknowledged.clear();
         unacknowledged_since.clear();
         lock_days = lock_days_setting(*this);
-    } else if (event == event::kVaultSealed) {
+    } else if (event == event::kVaultSealed || event == event::kLogAdopted) {
         fold_vault_sealed(*this, record, body);
     } else if (event == event::kVaultChecked) {
         fold_vault(*this, body);
     } else if (event == event::kAnchorStored) {
-        fold_anchor(*this, record, body);
+        anchor(*this, record, body);
     } else if (event == event::kLocksTried) {
-        fold_locks_tried(*this, record, body);
+        locks_tried(*this, record, body);
     } else if (event == event::kUploadBegun || event == event::kUploadAborted ||
                event == event::kObjectUploaded || event == event::kArtifactUploaded ||
                event == event::kUploadFailed || event == event::kLockExtended ||
                event == event::kLockProven || event == event::kLegalHoldChanged ||
                event == event::kObjectsDeleted) {
-        fold_upload(*this, record, body);
+        upload(*this, record, body);
     } else if (event == event::kDatabaseRetired) {
         retired[text(body, "database")] = {record.time, text(body, "reason")};
     } else {

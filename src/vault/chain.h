@@ -36,8 +36,8 @@ std::string torn_body(std::uint64_t offset, std::uint64_t bytes, const std::stri
 // Checks a log of somebody else's as it comes, in constant memory.
 class ChainCheck {
   public:
-    // Failure(audit) at the first line that does not belong: one that is torn and not explained
-    // by the next record, or of origin "vault", included.
+    // Failure(audit) at the first line that does not belong, one that is torn and not explained by
+    // the next record included.
     void feed(std::string_view bytes);
     // Failure(audit) where the last line has no newline, or there is no record.
     void finish();

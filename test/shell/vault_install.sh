@@ -94,5 +94,10 @@ is 'to a plain store' "$(owners . active logs logs/backup_audit.jsonl active/202
     '. postgres:postgres 700;active postgres:postgres 700;logs postgres:postgres 700;logs/backup_audit.jsonl postgres:postgres 600;active/20260118T120000Z.sql.gz postgres:postgres;'
 is 'with the log of the vault, which goes on' "$(grep -c artifact_pruned "$VAULT_ROOT/logs/backup_audit.jsonl")" 1
 is 'without user, program, configuration and unit' "$(getent passwd immvault; ls "$H" /etc/immbackup/vault.conf /etc/systemd/system/immbackup-vault.service 2>/dev/null)" ''
-chattr -i "$VAULT_ROOT/active/20260118T120000Z.sql.gz"
+
+# The log of a vault that was taken down goes on in the next one.
+ok 'it is installed once more' install_vault
+ok 'and takes over the log' ask 'v.ask("adopt"); assert v.content(open("'"$VAULT_ROOT"'/plain/logs/backup_audit.jsonl", "rb").read())["offset"]'
+is 'which says so' "$(grep -c log_adopted "$VAULT_ROOT/logs/backup_audit.jsonl")" 1
+chattr -R -f -i -a "$VAULT_ROOT"
 done_testing

@@ -207,6 +207,25 @@ TEST(Catalog, WhatTheVaultSaysAndDoes) {
 }
 
 // What only the vault does is believed of nobody else, where the vault has the artifact.
+// A log of a vault that was taken down, and that a new one took over.
+TEST(Catalog, AVaultSaysNothingForTheOneBefore) {
+    Log log;
+    const std::string stem = "20260118T120000Z.shop";
+    const std::string about = R"({"artifact":")" + stem + R"(","actor":"x","reason":"y"})";
+    const std::string attested =
+        R"({"artifact":")" + stem + R"(","retain_until":"2026-02-01T00:00:00.000Z"})";
+    log.add(event::kVaultSealed, attested, "vault");
+    log.add(event::kArtifactSealed, sealed(stem, "20260118T120000Z"));
+    const ArtifactEntry& entry = log.catalog.artifacts.at(stem);
+    log.add(event::kLogAdopted, "{}");
+    EXPECT_EQ(entry.vault_until, "2026-02-01T00:00:00.000Z");
+    log.add(event::kLogAdopted, "{}", "vault");
+    EXPECT_EQ(entry.vault_until, "");
+    EXPECT_TRUE(entry.good());
+    log.add(event::kArtifactPruned, about);
+    EXPECT_FALSE(entry.exists());
+}
+
 TEST(Catalog, TheVaultsEventsCannotBeForged) {
     Log log;
     const std::string stem = "20260118T120000Z.shop";
