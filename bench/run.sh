@@ -154,7 +154,8 @@ verify() {
 load() {
     local worker
     as_server rm -f "$WORK/stop"
-    as_server bash -c "until [ -e '$WORK/stop' ]; do $1; done" &
+    # In a session of its own, as a cron job is: the kernel shares its time among sessions (sched(7), autogroup).
+    setsid -w "$BASH" -c "$(declare -f as_server); $(declare -p SERVER_USER PG_BIN WORK); as_server bash -c \"until [ -e '$WORK/stop' ]; do $1; done\"" &
     worker=$!
     as_server pgbench -n -c 2 -j 1 -T 20 -M prepared load 2>/dev/null | sed -n 's/^tps = \([0-9.]*\).*/\1/p'
     as_server touch "$WORK/stop"

@@ -380,6 +380,19 @@ void do_record(const JobRequest& request, const Settings& settings, Store& store
     }
 }
 
+// The session is that of the server's worker, which does next to nothing by itself: it goes along
+// for the time of the job.
+class Gently {
+  public:
+    explicit Gently(int nice) {
+        add_niceness(nice);
+        set_session_niceness(nice);
+    }
+    ~Gently() { set_session_niceness(0); }
+    Gently(const Gently&) = delete;
+    Gently& operator=(const Gently&) = delete;
+};
+
 void do_job(const JobRequest& request, CancelToken& cancel, EventWriter& events) {
     constexpr std::array<std::string_view, 8> kJobs{"backup", "record", "notify",   "prune",
                                                     "act",    "upload", "s3_check", "import"};
@@ -387,7 +400,7 @@ void do_job(const JobRequest& request, CancelToken& cancel, EventWriter& events)
         throw Error(ErrorCode::usage, fmt::format("\"{}\" is not a job", request.job));
     }
     const Settings settings = resolve_settings(request.settings);
-    add_niceness(settings.nice);
+    const Gently gently(settings.nice);
     set_io_priority(settings.io_priority);
     if (request.job == "notify") {
         do_notify(request, settings, cancel);

@@ -385,15 +385,15 @@ void Catalog::apply(const AuditRecord& record) {
     } else if (event == event::kVaultChecked) {
         fold_vault(*this, body);
     } else if (event == event::kAnchorStored) {
-        anchor(*this, record, body);
+        fold::anchor(*this, record, body);
     } else if (event == event::kLocksTried) {
-        locks_tried(*this, record, body);
+        fold::locks_tried(*this, record, body);
     } else if (event == event::kUploadBegun || event == event::kUploadAborted ||
                event == event::kObjectUploaded || event == event::kArtifactUploaded ||
                event == event::kUploadFailed || event == event::kLockExtended ||
                event == event::kLockProven || event == event::kLegalHoldChanged ||
                event == event::kObjectsDeleted) {
-        upload(*this, record, body);
+        fold::upload(*this, record, body);
     } else if (event == event::kDatabaseRetired) {
         retired[text(body, "database")] = {record.time, text(body, "reason")};
     } else {

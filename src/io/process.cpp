@@ -418,6 +418,14 @@ void add_niceness(int nice) {
     }
 }
 
+void set_session_niceness(int nice) {
+    const Fd fd(::open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC));
+    const std::string text = std::to_string(nice);
+    if (fd) {
+        [[maybe_unused]] const auto written = ::write(fd.get(), text.data(), text.size());
+    }
+}
+
 void set_io_priority(IoPriority priority) {
     // linux/ioprio.h, which the oldest systems that we build on do not have.
     constexpr int kWhoProcess = 1;

@@ -104,6 +104,10 @@ void volunteer_for_oom_killer();
 // Of the calling thread, and of threads and processes that it starts from now on. A courtesy: what
 // is not granted is no error.
 void add_niceness(int nice);
+// Of the whole session that the process is in. Where the kernel shares its time among sessions
+// (sched(7), "The autogroup feature"), niceness counts within them alone, and every process of a
+// PostgreSQL server has one of its own. 0 is what all begin with.
+void set_session_niceness(int nice);
 void set_io_priority(IoPriority priority);
 
 }  // namespace immbackup

@@ -81,12 +81,14 @@ set_option io_priority idle
 set_option compression_threads 1
 held_run "gently"
 is "the job is as nice as was asked" "$(ps -o ni= -p "$(job)" | tr -d ' ')" 11
+is "so is its session, where the kernel shares among sessions" "$(sed 's/.*nice //' "/proc/$(job)/autogroup" 2>/dev/null || echo 11)" 11
 is "so is pg_dump" "$(ps -o ni= -p "$(pg_dump_of)" | tr -d ' ')" 11
 is "and both read and write when nobody else does" "$(ionice -p "$(job)") $(ionice -p "$(pg_dump_of)")" "idle idle"
 ONE=$(threads)
 let_go "gently"
 set_option compression_threads 5
 set_option nice 0
+is "the worker's session is as before" "$(sed 's/.*nice //' "/proc/$(pgrep -u "$SERVER_USER" -f 'immbackup scheduler')/autogroup" 2>/dev/null || echo 0)" 0
 set_option io_priority normal
 held_run "plainly"
 is "four more threads compress" "$(threads)" $((ONE + 4))
