@@ -293,8 +293,8 @@ std::uint64_t LocalStore::artifact_size(const std::string& stem) const {
 
 void LocalStore::read_artifact(const std::string& stem,
                                const std::function<void(std::span<const std::byte>)>& sink) const {
-    // From the device, whatever the kernel still holds of it: what was proven is what is stored. And
-    // nobody else's pages have to go for a file that is read once.
+    // From the device, whatever the kernel still holds of it: what was proven is what is stored.
+    // And nobody else's pages have to go for a file that is read once.
     const Fd fd = open_artifact(stem);
     drop_cache(fd);
     static_cast<void>(::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL));
