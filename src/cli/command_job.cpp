@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <csignal>
 #include <mutex>
+#include <optional>
 
 #include "backup/acts.h"
 #include "backup/bodies.h"
@@ -380,17 +381,14 @@ void do_record(const JobRequest& request, const Settings& settings, Store& store
     }
 }
 
-// The session is that of the server's worker, which does next to nothing by itself: it goes along
-// for the time of the job.
-class Gently {
+// For the jobs that work for long. The session is that of the server's worker, which does next to
+// nothing by itself: it goes along for the time of the job.
+class GentleSession {
   public:
-    explicit Gently(int nice) {
-        add_niceness(nice);
-        set_session_niceness(nice);
-    }
-    ~Gently() { set_session_niceness(0); }
-    Gently(const Gently&) = delete;
-    Gently& operator=(const Gently&) = delete;
+    explicit GentleSession(int nice) { set_session_niceness(nice); }
+    ~GentleSession() { set_session_niceness(0); }
+    GentleSession(const GentleSession&) = delete;
+    GentleSession& operator=(const GentleSession&) = delete;
 };
 
 void do_job(const JobRequest& request, CancelToken& cancel, EventWriter& events) {
@@ -400,7 +398,11 @@ void do_job(const JobRequest& request, CancelToken& cancel, EventWriter& events)
         throw Error(ErrorCode::usage, fmt::format("\"{}\" is not a job", request.job));
     }
     const Settings settings = resolve_settings(request.settings);
-    const Gently gently(settings.nice);
+    add_niceness(settings.nice);
+    std::optional<GentleSession> gentle;
+    if (settings.nice > 0 && (request.job == "backup" || request.job == "import")) {
+        gentle.emplace(settings.nice);
+    }
     set_io_priority(settings.io_priority);
     if (request.job == "notify") {
         do_notify(request, settings, cancel);

@@ -118,7 +118,9 @@ constexpr std::array kDefinitions{
     seconds_setting("lock_wait_timeout", "300", kMaxSeconds, "BACKUP_LOCK_WAIT_TIMEOUT",
                     "How long pg_dump waits for a table lock.", "0 means for ever."),
     SettingDefinition{"nice", integer, "5", 0, 19, "", "", "BACKUP_NICE", sighup, false,
-                      "Niceness of the job and of pg_dump.", "0 is the server's own priority."},
+                      "Niceness of the job and of pg_dump.",
+                      "0 is the server's own priority. Where the kernel shares its time among "
+                      "sessions (autogroup), the worker's session has it while a backup runs."},
     SettingDefinition{"io_priority", enumeration, "low", 0, 0, "", "normal,low,idle",
                       "BACKUP_IO_PRIORITY", sighup, false,
                       "Priority of what the job reads and writes.",

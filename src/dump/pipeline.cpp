@@ -24,16 +24,20 @@ constexpr std::uint64_t kFirstByteFactor = 10;  // snapshot, catalog and locks c
 constexpr int kIdleMs = 1000;
 constexpr int kExitMs = 20;  // between looks for the exit of a program that closed its pipes
 // Once the pipe is empty it is left to fill for a moment: pg_dump writes 4 KiB at a time, and to be
-// woken for each of them costs both processes more than the bytes do.
+// woken for each of them costs both processes more than the bytes do. A small pipe would be full
+// long before the moment is over.
 constexpr int kFillMs = 1;
+constexpr int kWorthFilling = 512 * 1024;
 constexpr std::uint64_t kReportEveryMs = 100;
 // What the scan gets at once: stays in the processor's cache from read() on.
 constexpr std::size_t kReadSize = std::size_t{128} * 1024;
 
-void prepare(const Fd& pipe) {
+// Returns whether the pipe is a large one, which is not granted beyond the user's share of pipe
+// memory.
+bool prepare(const Fd& pipe) {
     ::fcntl(pipe.get(), F_SETFL, ::fcntl(pipe.get(), F_GETFL) | O_NONBLOCK);
-    // Not granted beyond the user's share of pipe memory; a small pipe only costs time.
     static_cast<void>(::fcntl(pipe.get(), F_SETPIPE_SZ, kPipeSize));
+    return ::fcntl(pipe.get(), F_GETPIPE_SZ) >= kWorthFilling;
 }
 
 // The reader: the only one that touches the child and its pipes.
@@ -81,6 +85,7 @@ class DumpRun {
     // What has to happen before the pipe is read again.
     enum class Until { readable, filled, allowed, room };
     Until until_ = Until::readable;
+    bool large_pipe_ = false;
     bool all_read_ = false;
     bool closed_ = false;  // the stages know that that was all
     bool first_byte_ = false;
@@ -119,7 +124,7 @@ void DumpRun::spawn() {
     outcome_.spawned = now();
     child_ = Child::spawn(options);
     progress_.dump_process(child_->pid());
-    prepare(child_->stdout_pipe());
+    large_pipe_ = prepare(child_->stdout_pipe());
     prepare(child_->stderr_pipe());
     last_byte_ = monotonic_ms();
 }
@@ -200,7 +205,7 @@ void DumpRun::read_stdout() {
             end_stdout();
         } else if (errno == EAGAIN) {
             // Where nothing came in a moment, the next byte may be long in coming.
-            until_ = any ? Until::filled : Until::readable;
+            until_ = any && large_pipe_ ? Until::filled : Until::readable;
             return;
         } else if (errno != EINTR) {
             throw system_error(errno, "read from " + job_.program);

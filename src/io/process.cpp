@@ -421,8 +421,14 @@ void add_niceness(int nice) {
 void set_session_niceness(int nice) {
     const Fd fd(::open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC));
     const std::string text = std::to_string(nice);
-    if (fd) {
-        [[maybe_unused]] const auto written = ::write(fd.get(), text.data(), text.size());
+    // It takes one change in a tenth of a second.
+    constexpr int kTries = 3;
+    constexpr int kPauseMs = 60;
+    for (int i = 0; fd && ::write(fd.get(), text.data(), text.size()) < 0 && errno == EAGAIN; ++i) {
+        if (i == kTries) {
+            break;
+        }
+        ::poll(nullptr, 0, kPauseMs);
     }
 }
 

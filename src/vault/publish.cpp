@@ -21,7 +21,6 @@ void finish(const Unnamed& file, const SealRecord& record) {
     if (::fchmod(file.fd.get(), kSealedMode) != 0) {
         throw system_failure(errno, "set the mode of a sealed file");
     }
-    sync(file.fd);
 }
 
 // The stem once more, since others may have published meanwhile, and all three names, the
@@ -62,7 +61,6 @@ void flag_file(const SealedFile& file) {
         failure.code = Code::permission;
         throw failure;
     }
-    sync(file.fd);
 }
 
 void check_content(const SealedFile& file, bool from_device) {
@@ -78,10 +76,16 @@ void check_content(const SealedFile& file, bool from_device) {
 
 }  // namespace
 
+// All are changed before the first is synced: a file system with a journal then writes it once.
 void flag_all(const Tree& tree, const Artifact& artifact) {
     for (const SealedFile& file : artifact.files) {
         if (file.there()) {
             flag_file(file);
+        }
+    }
+    for (const SealedFile& file : artifact.files) {
+        if (file.there()) {
+            sync(file.fd);
         }
     }
     sync(tree.active());
@@ -123,6 +127,9 @@ Appended publish(const Session& session, const SealRecord& seal, Format format,
         record.size = file.size;
         record.sha256 = to_hex(file.sha256);
         finish(file, record);
+    }
+    for (const Unnamed& file : files) {
+        sync(file.fd);
     }
     // Shared: several may publish; recovery and removal wait.
     const Fd lock = tree.lock(Tree::Lock::publication, Tree::Share::shared);
