@@ -86,6 +86,7 @@ TEST_F(Adopt, TakesWhatIsSound) {
     add("worker_started", "{}");
     tear();
     add("worker_stopped", "{}");
+    add("vault_sealed", "{}", "vault");  // of one that was taken down
     for (const std::size_t step : {1U, 7U, 1'000'000U}) {
         EXPECT_TRUE(sound(log_, step)) << step;
     }
@@ -104,8 +105,6 @@ TEST_F(Adopt, RefusesWhatIsNot) {
                 << i;  // a torn tail is for the plain store to end
         }
     }
-    add("vault_sealed", "{}", "vault");
-    EXPECT_FALSE(sound(log_));
     EXPECT_FALSE(sound(std::string(vault::kMaxLine * 2, 'x')));
 }
 
