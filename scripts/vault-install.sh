@@ -85,7 +85,7 @@ convert() {
         [ ! -e "$VAULT_ROOT/$lock" ] || as_client flock -n "$VAULT_ROOT/$lock" true ||
             die "a backup or an upload is going on in $VAULT_ROOT: try again when it has ended"
     done
-    [ ! -e "$VAULT_ROOT/plain" ] || die "$VAULT_ROOT/plain exists already"
+    [ ! -e "$VAULT_ROOT/plain" ] || die "$VAULT_ROOT/plain exists already, from a vault before this one: look through it, and move it away"
     take_root
     install -d -o root -g root -m 0755 "$VAULT_ROOT/plain"
     for folder in active logs; do
@@ -148,7 +148,7 @@ install_vault() {
 
 # The plain store can go on with what is left: the vault's log, and what had not been imported.
 uninstall_vault() {
-    local standing folder
+    local standing folder old=$VAULT_ROOT/plain/logs/backup_audit.jsonl
     [ -f "$CONF" ] || die "there is no $CONF: nothing to take down"
     standing=$(find "$VAULT_ROOT/active" "$VAULT_ROOT/records" -type f ! -name lock ! -name clock 2>/dev/null | wc -l)
     check_folders
@@ -164,6 +164,11 @@ uninstall_vault() {
     if [ -d "$VAULT_ROOT/plain/active" ]; then
         rmdir "$VAULT_ROOT/active"
         mv -T "$VAULT_ROOT/plain/active" "$VAULT_ROOT/active"
+    fi
+    # What the vault took over is the beginning of its own log.
+    if [ -f "$old" ] && cmp -s -n "$(stat -c %s "$old")" "$old" "$VAULT_ROOT/logs/backup_audit.jsonl"; then
+        chattr -R -f -i -a "$VAULT_ROOT/plain/logs" || true
+        rm -rf "${VAULT_ROOT:?}/plain/logs"
     fi
     if [ -f "$VAULT_ROOT/logs/backup_audit.jsonl" ]; then
         # A log of another owner cannot be appended to: the flag comes off for the change, and the plain store sets it anew.

@@ -96,8 +96,12 @@ is 'with the log of the vault, which goes on' "$(grep -c artifact_pruned "$VAULT
 is 'without user, program, configuration and unit' "$(getent passwd immvault; ls "$H" /etc/immbackup/vault.conf /etc/systemd/system/immbackup-vault.service 2>/dev/null)" ''
 
 # The log of a vault that was taken down goes on in the next one.
+fails 'what an earlier vault left is not touched' 1 'plain exists already' install_vault
+mv "$VAULT_ROOT/plain" "$LAB/ext4/left"
 ok 'it is installed once more' install_vault
 ok 'and takes over the log' ask 'v.ask("adopt"); assert v.content(open("'"$VAULT_ROOT"'/plain/logs/backup_audit.jsonl", "rb").read())["offset"]'
 is 'which says so' "$(grep -c log_adopted "$VAULT_ROOT/logs/backup_audit.jsonl")" 1
-chattr -R -f -i -a "$VAULT_ROOT"
+ok 'and is taken down again' uninstall_vault
+is 'with nothing left of it but the log, which it had taken over whole' "$(ls -m "$VAULT_ROOT")" 'active, logs'
+chattr -R -f -i -a "$VAULT_ROOT" "$LAB/ext4/left"
 done_testing
