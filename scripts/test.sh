@@ -23,7 +23,8 @@ BEGIN=$SECONDS
 export CTEST_PARALLEL_LEVEL=2
 # Where a newer radosgw is unpacked, once for all suites.
 export CEPH_NEWER=$LOGS/ceph
-if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
+PCH=ON  # which a cache does without
+if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache PCH=OFF; fi
 
 # result NAME PASSED FAILED SECONDS
 result() {
@@ -92,7 +93,7 @@ suite_unit() { ctest_suite unit "$BUILD"; }
 # One build serves the sanitizers, the second compiler and the fuzz targets.
 build_clang() {
     cmake -S . -B "$BUILD-clang" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_COMPILER=clang++-14 \
-        '-DCMAKE_CXX_FLAGS=-Werror -O1' -DCMAKE_CXX_FLAGS_DEBUG=-g1 -DIMMBACKUP_FUZZ=ON -DIMMBACKUP_SANITIZE=address,undefined && ninja -C "$BUILD-clang" -j2
+        '-DCMAKE_CXX_FLAGS=-Werror -O1' -DCMAKE_CXX_FLAGS_DEBUG=-g1 -DIMMBACKUP_FUZZ=ON -DIMMBACKUP_PCH=$PCH -DIMMBACKUP_SANITIZE=address,undefined && ninja -C "$BUILD-clang" -j2
 }
 suite_sanitize() {
     check clang-build build_clang

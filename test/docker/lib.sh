@@ -44,7 +44,8 @@ show_logs() { # PROJECT
 # The base that can be had here, and the host's network to reach Debian's packages. Not optimized: that would be most of
 # the suite's time.
 build_stage() { # STAGE DOCKER_BUILD_OPTION...
-    docker build --target "$1" --network host -f "$ROOT/docker/Dockerfile" --build-arg "BASE_IMAGE=$BASE" --build-arg CXXFLAGS=-O0 "${@:2}" "$ROOT"
+    docker build --target "$1" --network host -f "$ROOT/docker/Dockerfile" --build-arg "BASE_IMAGE=$BASE" --build-arg CXXFLAGS=-O0 \
+        --build-arg "CMAKE_OPTIONS=-DCMAKE_BUILD_TYPE=None -DIMMBACKUP_PCH=ON" "${@:2}" "$ROOT"
 }
 build_image() {
     [ -n "${IMMBACKUP_TEST_IMAGE:-}" ] ||
