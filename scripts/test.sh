@@ -59,8 +59,10 @@ tap_result() {
     [ "$bad" = 0 ] || show_log "$name"
 }
 
-no_workplace_names() {
-    ! git grep -nE '(^|[^A-Za-z%}.])/work/|/tmp/build-|\.\./shared' -- . ':!scripts/test.sh'
+# Paths of one machine. A bracket in each keeps the pattern from finding itself; where git fails, nothing was looked at.
+no_machine_paths() {
+    git grep -nE '/[w]ork/|/tmp/[b]uild-|\.\./[s]hared'
+    [ $? = 1 ]
 }
 file_lengths() {
     local long
@@ -71,7 +73,7 @@ suite_lint() {
     check lint-format bash -c "git ls-files 'src/*.cpp' 'src/*.h' 'test/*.cpp' 'test/*.h' | xargs clang-format --dry-run -Werror"
     check lint-layers scripts/check-layers.sh
     check lint-shell bash -c "git ls-files '*.sh' .ci/run 'docker/rootfs/usr/local/bin/*' | xargs shellcheck -x -S warning -e SC1091,SC2120"
-    check lint-names no_workplace_names
+    check lint-names no_machine_paths
     check lint-length file_lengths
 }
 suite_build() {

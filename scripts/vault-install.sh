@@ -167,8 +167,9 @@ uninstall_vault() {
     fi
     # What the vault took over is the beginning of its own log.
     if [ -f "$old" ] && cmp -s -n "$(stat -c %s "$old")" "$old" "$VAULT_ROOT/logs/backup_audit.jsonl"; then
-        chattr -R -f -i -a "$VAULT_ROOT/plain/logs" || true
-        rm -rf "${VAULT_ROOT:?}/plain/logs"
+        chattr -f -i -a "$old" || true
+        rm -f "$old" "$VAULT_ROOT/plain/logs/catalog.idx"
+        rmdir --ignore-fail-on-non-empty "$VAULT_ROOT/plain/logs"
     fi
     if [ -f "$VAULT_ROOT/logs/backup_audit.jsonl" ]; then
         # A log of another owner cannot be appended to: the flag comes off for the change, and the plain store sets it anew.

@@ -400,8 +400,8 @@ void do_job(const JobRequest& request, CancelToken& cancel, EventWriter& events)
     const Settings settings = resolve_settings(request.settings);
     add_niceness(settings.nice);
     std::optional<GentleSession> gentle;
-    if (settings.nice > 0 && (request.job == "backup" || request.job == "import")) {
-        gentle.emplace(settings.nice);
+    if (request.job == "backup" || request.job == "import") {
+        gentle.emplace(settings.nice);  // 0 as well: a job that was killed left it as it was
     }
     set_io_priority(settings.io_priority);
     if (request.job == "notify") {

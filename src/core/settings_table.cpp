@@ -100,7 +100,8 @@ constexpr std::array kDefinitions{
         "takes the time of gzip:3 for text alone, where it gains something."),
     SettingDefinition{"compression_threads", integer, "0", 0, 32, "", "",
                       "BACKUP_COMPRESSION_THREADS", sighup, false, "Threads that compress a dump.",
-                      "0 means as many as there are cores to run on, and at most 8."},
+                      "0 means as many as there are cores to run on, and at most 8. zstd takes at "
+                      "most two of them, one from level 7 on, none of its own from level 10 on."},
     SettingDefinition{
         "dump_globals", enumeration, "auto", 0, 0, "", "auto,on,off", "BACKUP_GLOBALS", sighup,
         false, "Whether roles and tablespaces are dumped too.",

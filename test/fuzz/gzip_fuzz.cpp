@@ -1,57 +1,15 @@
 // gzip both ways. Read as a gzip file, arbitrary input must give either an Error(corrupt) or the
 // same content from ISA-L as from zlib; compressed at a level and in pieces that the first bytes
 // choose, it must come back.
-#include <algorithm>
 #include <cstdint>
-#include <cstdlib>
-#include <optional>
 #include <string>
 
-#include "core/error.h"
-#include "dump/compress.h"
+#include "fuzz/decompress.h"
 #include "unit/compress_fixture.h"
 
-namespace {
-
 using namespace immbackup;
-using Bytes = std::span<const std::byte>;
-
-constexpr std::size_t kMaxContent = std::size_t{1} << 22;  // a bomb is cut off here
-
-struct TooMuch {};
-
-template <class Make>
-std::optional<std::string> decompress(Make make, Bytes gzip, std::size_t step) {
-    std::string out;
-    try {
-        const auto decompressor = make([&](Bytes bytes) {
-            out.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-            if (out.size() > kMaxContent) {
-                throw TooMuch{};
-            }
-        });
-        for (std::size_t i = 0; i < gzip.size(); i += step) {
-            decompressor->feed(gzip.subspan(i, std::min(step, gzip.size() - i)));
-        }
-        decompressor->finish();
-    } catch (const Error& error) {
-        if (error.code() != ErrorCode::corrupt) {
-            std::abort();
-        }
-        return std::nullopt;
-    } catch (const TooMuch&) {
-        return std::nullopt;
-    }
-    return out;
-}
-
-void require(bool condition) {
-    if (!condition) {
-        std::abort();
-    }
-}
-
-}  // namespace
+using fuzz::decompress;
+using fuzz::require;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     if (size < 2) {
@@ -59,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     const int level = data[0] % 9 + 1;
     const std::size_t step = data[1] + 1u;
-    const Bytes input = std::as_bytes(std::span(data, size)).subspan(2);
+    const std::span<const std::byte> input = std::as_bytes(std::span(data, size)).subspan(2);
 
     const auto by_zlib = decompress(make_zlib_decompressor, input, step);
     const auto by_default = decompress(make_gzip_decompressor, input, step);

@@ -72,6 +72,9 @@ done
 job() { pgrep -u "$SERVER_USER" -f '^[^ ]*immbackup job'; }
 pg_dump_of() { pgrep -u "$SERVER_USER" -x pg_dump; }
 threads() { find "/proc/$(job)/task" -mindepth 1 -maxdepth 1 | wc -l; }
+# Where the kernel knows no such sessions, there is nothing to read.
+session_nice() { if [ -e /proc/self/autogroup ]; then sed 's/.*nice //' "/proc/$1/autogroup"; else echo none; fi; }
+with_autogroup() { if [ -e /proc/self/autogroup ]; then echo "$1"; else echo none; fi; }
 held_run() { hold; q 'SELECT immbackup.run_now(wait => false)' >/dev/null; ok "$1: a run is held" until_true 30 dump_waits; }
 let_go() { exec 9>&-; ok "$1: it ends" until_true 60 ended; }
 
@@ -81,14 +84,14 @@ set_option io_priority idle
 set_option compression_threads 1
 held_run "gently"
 is "the job is as nice as was asked" "$(ps -o ni= -p "$(job)" | tr -d ' ')" 11
-is "so is its session, where the kernel shares among sessions" "$(sed 's/.*nice //' "/proc/$(job)/autogroup" 2>/dev/null || echo 11)" 11
+is "so is its session, where the kernel shares among sessions" "$(session_nice "$(job)")" "$(with_autogroup 11)"
 is "so is pg_dump" "$(ps -o ni= -p "$(pg_dump_of)" | tr -d ' ')" 11
 is "and both read and write when nobody else does" "$(ionice -p "$(job)") $(ionice -p "$(pg_dump_of)")" "idle idle"
 ONE=$(threads)
 let_go "gently"
 set_option compression_threads 5
 set_option nice 0
-is "the worker's session is as before" "$(sed 's/.*nice //' "/proc/$(pgrep -u "$SERVER_USER" -f 'immbackup scheduler')/autogroup" 2>/dev/null || echo 0)" 0
+is "the worker's session is as before" "$(session_nice "$(pgrep -u "$SERVER_USER" -f 'immbackup scheduler')")" "$(with_autogroup 0)"
 set_option io_priority normal
 held_run "plainly"
 is "four more threads compress" "$(threads)" $((ONE + 4))

@@ -1,14 +1,13 @@
 // What a bucket is taken for: its address, and which of the things that lie there are believed.
-#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 
 #include <thread>
 
 #include "core/error.h"
 #include "io/fd.h"
 #include "restore/bucket_source.h"
+#include "unit/local_listener.h"
 
 namespace immbackup {
 namespace {
@@ -38,28 +37,17 @@ class Store {
     };
     std::vector<Version> versions;
 
-    Store() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t length = sizeof address;
-        auto* plain = reinterpret_cast<sockaddr*>(&address);
-        EXPECT_EQ(::bind(fd_.get(), plain, length), 0);
-        EXPECT_EQ(::listen(fd_.get(), 8), 0);
-        EXPECT_EQ(::getsockname(fd_.get(), plain, &length), 0);
-        url_ = fmt::format("http://127.0.0.1:{}", ntohs(address.sin_port));
-        thread_ = std::thread([this] { serve(); });
-    }
+    Store() : thread_([this] { serve(); }) {}
     ~Store() {
-        ::shutdown(fd_.get(), SHUT_RDWR);
+        listener_.stop();
         thread_.join();
     }
-    const std::string& url() const { return url_; }
+    const std::string& url() const { return listener_.url(); }
 
   private:
     void serve() {
         for (;;) {
-            const Fd peer(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+            const Fd peer = listener_.accept();
             if (!peer) {
                 return;
             }
@@ -104,8 +92,7 @@ class Store {
                            status, body.size(), body);
     }
 
-    Fd fd_;
-    std::string url_;
+    test::LocalListener listener_;
     std::thread thread_;
 };
 

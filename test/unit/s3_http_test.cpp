@@ -1,14 +1,13 @@
 // One exchange: stopped at once, bounded, http alone; and bytes a second that are shared.
 #include "s3/http.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 
 #include <thread>
 
 #include "core/error.h"
 #include "io/fd.h"
+#include "unit/local_listener.h"
 
 namespace immbackup::s3::test {
 namespace {
@@ -16,21 +15,10 @@ namespace {
 // Listens, and never answers; or answers one connection with a text.
 class Listener {
   public:
-    Listener() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t length = sizeof address;
-        auto* plain = reinterpret_cast<sockaddr*>(&address);
-        EXPECT_EQ(::bind(fd_.get(), plain, length), 0);
-        EXPECT_EQ(::listen(fd_.get(), 8), 0);
-        EXPECT_EQ(::getsockname(fd_.get(), plain, &length), 0);
-        url_ = "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/";
-    }
-    const std::string& url() const { return url_; }
+    std::string url() const { return listener_.url() + "/"; }
     void answer(const std::string& text) {
         thread_ = std::thread([this, text] {
-            const Fd peer(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+            const Fd peer = listener_.accept();
             char request[4096];
             EXPECT_GT(::recv(peer.get(), request, sizeof request, 0), 0);
             ::send(peer.get(), text.data(), text.size(), MSG_NOSIGNAL);
@@ -46,8 +34,7 @@ class Listener {
     }
 
   private:
-    Fd fd_;
-    std::string url_;
+    immbackup::test::LocalListener listener_;
     std::thread thread_;
 };
 
