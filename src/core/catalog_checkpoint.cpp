@@ -13,7 +13,7 @@ namespace immbackup {
 
 namespace {
 
-constexpr std::string_view kMagic = "immbackup-catalog 4 ";
+constexpr std::string_view kMagic = "immbackup-catalog 5 ";
 
 // Control characters and '%' as %XX: everything else stays readable.
 void append_escaped(std::string& out, std::string_view text) {
@@ -225,6 +225,7 @@ void clock_fields(Fields& each, State& clock) {
     each(clock.monotonic_ms);
     each(clock.wall);
     each(clock.jumped_ms);
+    each(clock.drift_ms);
     each(clock.newest);
     each(clock.boot_seq);
     each(clock.steady_ms);

@@ -9,7 +9,9 @@ namespace immbackup {
 
 namespace {
 
-// NTP slews by at most 500 ppm; samples are taken a little before their records are written.
+// Samples are taken a little before their records are written; NTP slews by at most 500 ppm, of
+// which four times as much is allowed for. Steps that are too small to be a jump add up, and what
+// was allowed for and not used is not kept for later: a leaky bucket.
 constexpr std::int64_t kTolerance = 120'000;
 constexpr std::int64_t kSlew = 500;  // one part in so many
 
@@ -26,6 +28,11 @@ std::string span_text(std::int64_t ms) {
     return minutes < 120       ? fmt::format("{} min", minutes)
            : minutes < 48 * 60 ? fmt::format("{} h", minutes / 60)
                                : fmt::format("{} days", minutes / 60 / 24);
+}
+
+// Nearer to zero by so much, and not beyond it.
+std::int64_t shrunk(std::int64_t ms, std::int64_t by) {
+    return ms < 0 ? std::min<std::int64_t>(ms + by, 0) : std::max<std::int64_t>(ms - by, 0);
 }
 
 bool far(std::int64_t ms) {
@@ -50,6 +57,7 @@ void ClockState::observe_boot(std::uint64_t seq) {
     }
     fields_.boot_seq = seq;
     fields_.jumped_ms = 0;
+    fields_.drift_ms = 0;
 }
 
 void ClockState::observe(const ClockSample& sample, std::uint64_t seq) {
@@ -62,9 +70,11 @@ void ClockState::observe(const ClockSample& sample, std::uint64_t seq) {
         } else {
             const auto elapsed =
                 static_cast<std::int64_t>(sample.monotonic_ms - fields_.monotonic_ms);
-            const std::int64_t jump = ms_between(*last, sample.wall) - elapsed;
-            if (far(std::max<std::int64_t>(std::abs(jump) - elapsed / kSlew, 0))) {
-                fields_.jumped_ms += jump;
+            const std::int64_t drift = fields_.drift_ms + ms_between(*last, sample.wall) - elapsed;
+            fields_.drift_ms = shrunk(drift, elapsed / kSlew);
+            if (far(fields_.drift_ms)) {
+                fields_.jumped_ms += drift;
+                fields_.drift_ms = 0;
                 fields_.steady_ms = 0;
             } else if (fields_.boot_seq != 0) {
                 fields_.steady_ms += static_cast<std::uint64_t>(elapsed);
@@ -80,6 +90,7 @@ void ClockState::confirm(const ClockSample& sample) {
     fields_ = {sample.boot_id,
                sample.monotonic_ms,
                format_time(sample.wall),
+               0,
                0,
                format_time(sample.wall),
                0,

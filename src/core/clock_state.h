@@ -47,6 +47,7 @@ class ClockState {
         std::uint64_t monotonic_ms = 0;
         std::string wall;             // of the last sample, format_time(); empty: none yet
         std::int64_t jumped_ms = 0;   // unexplained jumps in this boot, added up
+        std::int64_t drift_ms = 0;    // too little for a jump yet: leaks away as a clock may slew
         std::string newest;           // the latest time of any record since it was confirmed
         std::uint64_t boot_seq = 0;   // of the first sample of this boot; 0: confirmed since
         std::uint64_t steady_ms = 0;  // gone steadily since boot_seq, or since boots before it

@@ -118,7 +118,7 @@ constexpr std::array kDefinitions{
                     "Before the first byte ten times as long counts. 0 means without limit."),
     seconds_setting("lock_wait_timeout", "300", kMaxSeconds, "BACKUP_LOCK_WAIT_TIMEOUT",
                     "How long pg_dump waits for a table lock.", "0 means for ever."),
-    SettingDefinition{"nice", integer, "5", 0, 19, "", "", "BACKUP_NICE", sighup, false,
+    SettingDefinition{"nice", integer, "10", 0, 19, "", "", "BACKUP_NICE", sighup, false,
                       "Niceness of the job and of pg_dump.",
                       "0 is the server's own priority. Where the kernel shares its time among "
                       "sessions (autogroup), the worker's session has it while a backup runs."},

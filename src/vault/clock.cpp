@@ -13,11 +13,16 @@ namespace immbackup::vault {
 namespace {
 
 constexpr Millis kTolerance = 120'000;
-constexpr Millis kSlew = 500;                // NTP slews by at most one part in so many
+constexpr Millis kSlew = 500;                // of so many parts, one may be a clock put right
 constexpr Millis kSteady = 4 * 3'600'000LL;  // so long after a boot
 
 bool far(Millis span) {
     return span > kTolerance || span < -kTolerance;
+}
+
+// Nearer to zero by so much, and not beyond it.
+Millis shrunk(Millis span, Millis by) {
+    return span < 0 ? std::min<Millis>(span + by, 0) : std::max<Millis>(span - by, 0);
 }
 
 std::string minutes(Millis span) {
@@ -60,11 +65,14 @@ void ClockState::observe(const ClockSample& sample) {
             }
             waiting = true;
             jumped = 0;
-        } else if (far(std::max<Millis>(std::abs(jump) - elapsed / kSlew, 0))) {
-            jumped += jump;
+            drift = 0;
+        } else if (far(shrunk(drift + jump, elapsed / kSlew))) {
+            jumped += drift + jump;
+            drift = 0;
             steady = 0;
-        } else if (waiting) {
-            steady += elapsed;
+        } else {
+            drift = shrunk(drift + jump, elapsed / kSlew);
+            steady += waiting ? elapsed : 0;
         }
     }
     boot_id = sample.boot_id;
@@ -74,7 +82,7 @@ void ClockState::observe(const ClockSample& sample) {
 }
 
 void ClockState::accept(const ClockSample& sample) {
-    *this = {sample.boot_id, sample.monotonic, sample.wall, 0, sample.wall, false, 0};
+    *this = {sample.boot_id, sample.monotonic, sample.wall, 0, 0, sample.wall, false, 0};
 }
 
 std::string ClockState::blocked() const {
@@ -102,6 +110,7 @@ std::string format_clock(const ClockState& state) {
            field("monotonic", std::to_string(state.monotonic)) +
            field("wall", std::to_string(state.wall)) +
            field(state.jumped < 0 ? "back" : "forward", std::to_string(std::abs(state.jumped))) +
+           field(state.drift < 0 ? "slow" : "fast", std::to_string(std::abs(state.drift))) +
            field("newest", std::to_string(state.newest)) +
            field("waiting", std::to_string(static_cast<int>(state.waiting))) +
            field("steady", std::to_string(state.steady)) + "\n";
@@ -112,7 +121,8 @@ bool parse_clock(std::string_view text, ClockState& state) {
         return false;
     }
     const auto fields = parse_fields(text.substr(2, text.size() - 3));
-    constexpr std::size_t kFields = 6;  // and the boot, where the system has one
+    // And the boot, where the system has one; and the drift, which a former version did not keep.
+    constexpr std::size_t kFields = 6;
     if (!fields || fields->size() < kFields) {
         return false;
     }
@@ -133,6 +143,8 @@ bool parse_clock(std::string_view text, ClockState& state) {
             read.wall = millis;
         } else if (key == "back" || key == "forward") {
             read.jumped = key == "back" ? -millis : millis;
+        } else if (key == "slow" || key == "fast") {
+            read.drift = key == "slow" ? -millis : millis;
         } else if (key == "newest") {
             read.newest = millis;
         } else if (key == "waiting") {

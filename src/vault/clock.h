@@ -24,6 +24,7 @@ struct ClockState {
     Millis monotonic = 0;  // of the last sample, as is
     Millis wall = 0;       // this; 0: none yet
     Millis jumped = 0;     // unexplained jumps in this boot, added up
+    Millis drift = 0;      // what is too little for a jump yet: leaks away as a clock may be slewed
     Millis newest = 0;     // the latest time seen since the clock was last accepted
     bool waiting = false;  // rebooted since it was last accepted
     Millis steady = 0;     // gone steadily since, or since boots before

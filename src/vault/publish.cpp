@@ -63,10 +63,8 @@ void flag_file(const SealedFile& file) {
     }
 }
 
-void check_content(const SealedFile& file, bool from_device) {
-    std::uint64_t size = 0;
-    const Digest digest = read_back(file.fd, size, from_device);
-    if (size != file.record.size || to_hex(digest) != file.record.sha256) {
+void check_content(const SealedFile& file, const Marks& marks, ReadFrom from) {
+    if (!reads_back(file.fd, file.record.size, file.record.sha256, marks, from)) {
         throw Failure{Code::corrupt,
                       std::string("the ") + kind_name(file.record.kind) + " of \"" +
                           file.record.stem + "\" does not read back as it was written",
@@ -91,14 +89,16 @@ void flag_all(const Tree& tree, const Artifact& artifact) {
     sync(tree.active());
 }
 
-Appended prove_and_attest(const Session& session, const Artifact& artifact, bool recovered) {
+Appended prove_and_attest(const Session& session, const Artifact& artifact,
+                          const std::optional<std::array<Marks, 3>>& marks) {
     const Tree& tree = session.tree();
     if (!artifact.whole()) {
         throw Failure{
             Code::corrupt, "the seal records of \"" + artifact.stem + "\" do not agree", {}};
     }
-    for (const SealedFile& file : artifact.files) {
-        check_content(file, recovered);
+    for (std::size_t i = 0; i < artifact.files.size(); ++i) {
+        check_content(artifact.files.at(i), marks ? marks->at(i) : Marks{Sha256()},
+                      marks ? ReadFrom::cache : ReadFrom::device);
     }
     const SealRecord& seal = artifact.file(FileKind::artifact).record;
     const ClockSample clock = sample_clocks();
@@ -109,8 +109,8 @@ Appended prove_and_attest(const Session& session, const Artifact& artifact, bool
             member("sealed", format_time(seal.sealed)) + ',' + member("size", seal.size) + ',' +
             member("sha256", seal.sha256) + ',' +
             member("manifest_sha256", artifact.file(FileKind::manifest).record.sha256) + ',' +
-            member("level", level_name(seal.level)) + (recovered ? ",\"recovered\":true" : "") +
-            ',' + member("boot_id", clock.boot_id) + ',' +
+            member("level", level_name(seal.level)) + (marks ? "" : ",\"recovered\":true") + ',' +
+            member("boot_id", clock.boot_id) + ',' +
             member("monotonic_ms", static_cast<std::uint64_t>(clock.monotonic)));
     put_small(tree.records(), attestation_name(seal.stem), format_record(seal) + '\n', kSealedMode,
               seal.level == Level::vault);
@@ -136,9 +136,11 @@ Appended publish(const Session& session, const SealRecord& seal, Format format,
     link_all(tree, seal.stem, format, files);
     const Artifact artifact = look_at(tree, seal.stem);
     check_same(artifact, files);
+    const std::array<Marks, 3> marks{std::move(files[0].marks), std::move(files[1].marks),
+                                     std::move(files[2].marks)};
     files = {};  // no descriptor that can write is left when the flags are set
     flag_all(tree, artifact);
-    return prove_and_attest(session, artifact, false);
+    return prove_and_attest(session, artifact, marks);
 }
 
 }  // namespace immbackup::vault

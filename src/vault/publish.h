@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <optional>
 
+#include "vault/read_back.h"
 #include "vault/session.h"
 
 namespace immbackup::vault {
@@ -12,6 +14,7 @@ struct Unnamed {
     Fd fd;
     std::uint64_t size = 0;
     Digest sha256{};
+    Marks marks;
 };
 
 // Seal records, modes, names (manifest last), flags, read-back under the flags, attestation.
@@ -23,9 +26,10 @@ Appended publish(const Session& session, const SealRecord& seal, Format format,
 // Sets the flags that the records state and that are not there.
 void flag_all(const Tree& tree, const Artifact& artifact);
 
-// Reads everything back under the flags (where it is recovered, from the device: put has done so),
-// and says so in the log and in records/. Failure(corrupt) where something is not what its record
-// states.
-Appended prove_and_attest(const Session& session, const Artifact& artifact, bool recovered);
+// Reads everything back under the flags, and says so in the log and in records/. `marks` of each
+// file are what put has, which read them back from the device; without them it is recovered, and
+// read from there. Failure(corrupt) where something is not what its record states.
+Appended prove_and_attest(const Session& session, const Artifact& artifact,
+                          const std::optional<std::array<Marks, 3>>& marks);
 
 }  // namespace immbackup::vault

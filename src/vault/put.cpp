@@ -1,10 +1,6 @@
 // The verb put: the stream of one artifact, until it is sealed.
 
-#include <fcntl.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <vector>
 
 #include "vault/publish.h"
 
@@ -44,66 +40,6 @@ Millis seal_date(const Config& config, const ClockState& clock, Millis asked) {
     return until;
 }
 
-// Reads behind the writer what has come to the device, so that nothing of it is left to be read
-// when the dump has ended: each range is given to the device at once, and is dropped from the page
-// cache and read again when it has had the time of some more to get there.
-class ReadBehind {
-  public:
-    explicit ReadBehind(const Fd& fd) : fd_(fd) {}
-
-    void written(std::uint64_t size) {
-        for (; size - begun_ >= kRange; begun_ += kRange) {
-            write_out(begun_, SYNC_FILE_RANGE_WRITE);
-        }
-        while (begun_ - read_ > kBehind) {
-            write_out(read_, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-                                 SYNC_FILE_RANGE_WAIT_AFTER);
-            read_range(read_ + kRange);
-        }
-    }
-
-    // After fsync: the digest of it all.
-    Digest finish(std::uint64_t size) {
-        while (read_ < size) {
-            read_range(std::min(size, read_ + kRange));
-        }
-        return sha_.finish();
-    }
-
-  private:
-    static constexpr std::uint64_t kRange = 2ULL * 1024 * 1024;
-    static constexpr std::uint64_t kBehind = 4 * kRange;
-
-    // An error that is told here is not told to fsync any more.
-    void write_out(std::uint64_t at, unsigned how) const {
-        if (::sync_file_range(fd_.get(), static_cast<off64_t>(at), kRange, how) != 0 &&
-            errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP) {
-            throw system_failure(errno, "write into the vault");
-        }
-    }
-
-    void read_range(std::uint64_t end) {
-        static_cast<void>(::posix_fadvise(fd_.get(), static_cast<off_t>(read_),
-                                          static_cast<off_t>(end - read_), POSIX_FADV_DONTNEED));
-        block_.resize(kRange);
-        while (read_ < end) {
-            const ssize_t count =
-                ::pread(fd_.get(), block_.data(), end - read_, static_cast<off_t>(read_));
-            if (count <= 0) {
-                throw system_failure(count < 0 ? errno : EIO, "read back what was written");
-            }
-            sha_.update(std::span<const char>(block_.data(), static_cast<std::size_t>(count)));
-            read_ += static_cast<std::uint64_t>(count);
-        }
-    }
-
-    const Fd& fd_;
-    Sha256 sha_;
-    std::vector<char> block_;
-    std::uint64_t begun_ = 0;  // writing has begun up to here
-    std::uint64_t read_ = 0;   // read back up to here
-};
-
 // Takes one content into an unnamed file: what is committed to is compared with what the device
 // gives back. Failure(no_space) beyond `room`.
 Unnamed receive(Session& session, Fd fd, std::uint64_t room, const char* what) {
@@ -123,7 +59,7 @@ Unnamed receive(Session& session, Fd fd, std::uint64_t room, const char* what) {
         throw Failure{Code::corrupt, "what reads back from the device is not what the commit says",
                       "Either it was not what came, or the disk does not keep what is written."};
     }
-    return {std::move(fd), commit.size, commit.sha256};
+    return {std::move(fd), commit.size, commit.sha256, behind.take_marks()};
 }
 
 Unnamed checksum_file(const Tree& tree, const std::string& stem, Format format,
@@ -132,7 +68,7 @@ Unnamed checksum_file(const Tree& tree, const std::string& stem, Format format,
         to_hex(sha256) + "  " + file_name(stem, FileKind::artifact, format) + '\n';
     Sha256 sha;
     sha.update(text);
-    Unnamed file{create_unnamed(tree.active()), text.size(), sha.finish()};
+    Unnamed file{create_unnamed(tree.active()), text.size(), sha.finish(), {Sha256()}};
     write_all(file.fd, text);
     return file;
 }

@@ -326,30 +326,6 @@ std::string read_whole(const Fd& fd, std::size_t limit) {
     return text;
 }
 
-Digest read_back(const Fd& fd, std::uint64_t& size, bool from_device) {
-    if (from_device) {
-        static_cast<void>(::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED));
-    }
-    static_cast<void>(::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL));
-    std::vector<char> block(kBlock);
-    Sha256 sha;
-    size = 0;
-    for (;;) {
-        const ssize_t count =
-            ::pread(fd.get(), block.data(), block.size(), static_cast<off_t>(size));
-        if (count < 0) {
-            throw system_failure(errno, "read back a file");
-        }
-        if (count == 0) {
-            break;
-        }
-        sha.update(std::span<const char>(block.data(), static_cast<std::size_t>(count)));
-        size += static_cast<std::uint64_t>(count);
-    }
-    static_cast<void>(::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED));
-    return sha.finish();
-}
-
 void put_small(const Fd& folder, const std::string& name, const std::string& text, mode_t mode,
                bool flagged) {
     const Fd fd = create_unnamed(folder);

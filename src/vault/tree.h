@@ -81,8 +81,6 @@ struct stat status_of(const Fd& fd);
 // In order.
 std::vector<std::string> names_in(const Fd& folder);
 std::string read_whole(const Fd& fd, std::size_t limit);
-// Reads it all; `from_device`: what the page cache holds is dropped first.
-Digest read_back(const Fd& fd, std::uint64_t& size, bool from_device);
 // A small file under its name at once: written, mode `mode`, synced, linked, flagged immutable
 // (where `flagged`), the folder synced.
 void put_small(const Fd& folder, const std::string& name, const std::string& text, mode_t mode,

@@ -71,7 +71,7 @@ Catalog fold(std::string_view script) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::string_view input = fuzz::text_of(data, size);
     check_checkpoint(input);
-    const std::string head = "immbackup-catalog 4 ";
+    const std::string head = "immbackup-catalog 5 ";
     check_checkpoint(head + "4096 7 " + std::string(kZeroHash) + " " + sha256_hex(input) + "\n" +
                      std::string(input));
     check_checkpoint(head + std::string(input) + " " + sha256_hex("{}") + "\n{}");

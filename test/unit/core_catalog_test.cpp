@@ -452,7 +452,7 @@ TEST(CatalogCheckpoint, FoldGoesOnFromIt) {
 TEST(CatalogCheckpoint, EveryChangedByteIsRefusedOrNamesAnotherHead) {
     const Catalog catalog = full_log().catalog;
     const std::string text = catalog_to_checkpoint(catalog);
-    const auto head_begin = std::string_view("immbackup-catalog 4 ").size();
+    const auto head_begin = std::string_view("immbackup-catalog 5 ").size();
     const auto head_end = text.find(catalog.head_hash) + 64;
     for (std::size_t at = 0; at < text.size(); ++at) {
         for (unsigned bit = 1; bit <= 128; bit *= 2) {
@@ -493,12 +493,12 @@ TEST(CatalogCheckpoint, HostileTexts) {
                                        rest);
     };
     const std::string empty = "end\n";
-    ASSERT_TRUE(with(empty, "4 0 0 " + zero));
+    ASSERT_TRUE(with(empty, "5 0 0 " + zero));
     for (const std::string& head :
-         {"1 0 0 " + zero, "3 0 0 " + zero, "4 -1 0 " + zero, "4 x 0 " + zero, "4 0x1 0 " + zero,
-          "4 18446744073709551616 0 " + zero, "4 0 1.5 " + zero, "4 0 " + zero, "4 0 0  " + zero,
-          "4  0 0 " + zero, "4 0 0 0 " + zero, "4 0 0 " + std::string(64, 'A'),
-          "4 0 0 " + zero + "0", std::string("4 0 0 ")}) {
+         {"1 0 0 " + zero, "4 0 0 " + zero, "5 -1 0 " + zero, "5 x 0 " + zero, "5 0x1 0 " + zero,
+          "5 18446744073709551616 0 " + zero, "5 0 1.5 " + zero, "5 0 " + zero, "5 0 0  " + zero,
+          "5  0 0 " + zero, "5 0 0 0 " + zero, "5 0 0 " + std::string(64, 'A'),
+          "5 0 0 " + zero + "0", std::string("5 0 0 ")}) {
         EXPECT_FALSE(with(empty, head)) << head;
     }
     // Each kind of line: whole, with a field too few or too many, with a field that is not of its
@@ -513,19 +513,19 @@ TEST(CatalogCheckpoint, HostileTexts) {
             break;
         }
         ++lines;
-        EXPECT_TRUE(with(line + "\nend\n", "4 0 0 " + zero)) << line;
-        EXPECT_FALSE(with(line + "\tx\nend\n", "4 0 0 " + zero)) << line;
-        EXPECT_FALSE(with(line.substr(0, line.rfind('\t')) + "\nend\n", "4 0 0 " + zero)) << line;
-        EXPECT_FALSE(with("x" + line + "\nend\n", "4 0 0 " + zero)) << line;
-        EXPECT_FALSE(with(line + "%0g\nend\n", "4 0 0 " + zero)) << line;
-        EXPECT_FALSE(with(line + "%\nend\n", "4 0 0 " + zero)) << line;
+        EXPECT_TRUE(with(line + "\nend\n", "5 0 0 " + zero)) << line;
+        EXPECT_FALSE(with(line + "\tx\nend\n", "5 0 0 " + zero)) << line;
+        EXPECT_FALSE(with(line.substr(0, line.rfind('\t')) + "\nend\n", "5 0 0 " + zero)) << line;
+        EXPECT_FALSE(with("x" + line + "\nend\n", "5 0 0 " + zero)) << line;
+        EXPECT_FALSE(with(line + "%0g\nend\n", "5 0 0 " + zero)) << line;
+        EXPECT_FALSE(with(line + "%\nend\n", "5 0 0 " + zero)) << line;
     }
     EXPECT_GT(lines, 8U);
     for (const std::string& rest :
          {std::string(), std::string("end"), std::string("\nend\n"), std::string("end\nend\n"),
           std::string("setting\tname\nend\n"), std::string("clock\t\t-1\t\t0\t\t0\t0\nend\n"),
           std::string("retired\ta\tb\nend\n"), std::string(1'000'000, '\t')}) {
-        EXPECT_FALSE(with(rest, "4 0 0 " + zero)) << rest.substr(0, 80);
+        EXPECT_FALSE(with(rest, "5 0 0 " + zero)) << rest.substr(0, 80);
     }
 }
 

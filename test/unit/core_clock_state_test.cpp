@@ -80,6 +80,48 @@ TEST(Clock, ShortTripsAddUp) {
     EXPECT_TRUE(says(history, "set forward by 25 min")) << judge(history).blocked;
 }
 
+// Steps that are no jump each, up to what anybody who may set the clock would take to get by.
+TEST(Clock, SmallStepsAddUp) {
+    for (const auto step : {110s, -110s, 30s}) {
+        History history;
+        history.run(kShop);
+        int steps = 0;
+        for (; steps < 100 && judge(history).blocked.empty(); ++steps) {
+            history.pass(10min);
+            history.error += step;
+            history.run(kShop);
+        }
+        EXPECT_LT(steps, 6) << step.count();
+    }
+}
+
+// What a clock may be slewed by in a long time is not there to be taken at once.
+TEST(Clock, QuietTimeIsNoCredit) {
+    History history;
+    history.run(kShop);
+    for (int day = 0; day < 300; ++day) {
+        history.pass(Days(1));
+        history.run(kShop);
+    }
+    history.pass(1s);
+    history.error += 119s;
+    history.run(kShop);
+    EXPECT_EQ(judge(history).blocked, "");
+    history.pass(1s);
+    history.error += 2s;
+    EXPECT_TRUE(says(history, "set forward by 2 min")) << judge(history).blocked;
+}
+
+TEST(Clock, AClockPutRightOncePerDayIsNoJump) {
+    History history;
+    for (int day = 0; day < 400; ++day) {
+        history.run(kShop);
+        history.pass(Days(1));
+        history.error += day % 3 == 0 ? 100s : -45s;
+        EXPECT_EQ(judge(history).blocked, "") << day;
+    }
+}
+
 TEST(Clock, BehindTheNewestRecord) {
     History history;
     history.error = Days(30);

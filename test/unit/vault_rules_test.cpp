@@ -132,6 +132,7 @@ struct Both {
 TEST(VaultClock, SaysWhatCoreSays) {
     std::mt19937_64 random(3);
     int blocked = 0;
+    int drifted = 0;
     for (int history = 0; history < 500; ++history) {
         Both both;
         vault::Millis monotonic = 1'000'000;
@@ -158,6 +159,12 @@ TEST(VaultClock, SaysWhatCoreSays) {
                     both.helper.accept({boot, monotonic, wall});
                     break;
                 }
+                case 4:
+                case 5:
+                case 6:
+                    // Less than a jump: they add up, and leak away.
+                    wall += static_cast<vault::Millis>(random() % 238'001) - 119'000;
+                    break;
                 default:
                     break;
             }
@@ -165,6 +172,9 @@ TEST(VaultClock, SaysWhatCoreSays) {
             const std::string core = both.core_says(boot, monotonic, wall);
             EXPECT_EQ(both.helper.blocked().empty(), core.empty())
                 << history << ' ' << i << ": " << both.helper.blocked() << " / " << core;
+            EXPECT_EQ(both.helper.drift, both.core.fields().drift_ms) << history << ' ' << i;
+            EXPECT_EQ(both.helper.jumped, both.core.fields().jumped_ms) << history << ' ' << i;
+            drifted += both.helper.drift != 0 ? 1 : 0;
             blocked += core.empty() ? 0 : 1;
             vault::ClockState kept;
             ASSERT_TRUE(vault::parse_clock(vault::format_clock(both.helper), kept));
@@ -173,6 +183,25 @@ TEST(VaultClock, SaysWhatCoreSays) {
         }
     }
     EXPECT_GT(blocked, 1000);
+    EXPECT_GT(drifted, 1000);
+}
+
+// What a former version kept knows no drift; what is kept is not begun anew by the next request.
+TEST(VaultClock, KeepsWhatIsNoJumpYet) {
+    vault::ClockState state;
+    ASSERT_TRUE(
+        vault::parse_clock("1 boot=a monotonic=1000 wall=1790000000000 forward=0 "
+                           "newest=1790000000000 waiting=0 steady=0\n",
+                           state));
+    vault::Millis wall = 1'790'000'000'000;
+    for (int i = 1; i <= 2; ++i) {
+        EXPECT_EQ(state.blocked(), "");
+        wall += 1000 + 100'000;
+        state.observe({"a", 1000 + i * 1000, wall});
+        ASSERT_TRUE(vault::parse_clock(vault::format_clock(state), state));
+    }
+    EXPECT_NE(state.blocked().find("set forward by 4 min"), std::string::npos) << state.blocked();
+    EXPECT_EQ(state.earliest(), wall - state.jumped);
 }
 
 TEST(VaultClock, OneWrongFutureTimeIsNotForEver) {
