@@ -25,7 +25,6 @@ namespace immbackup::vault {
 namespace {
 
 constexpr mode_t kOthersWrite = 0022;
-constexpr std::size_t kBlock = 1024 * 1024;
 
 // openat2(2): no symbolic link, not even of the last part, and never out of `folder`.
 Fd open_at(int folder, const std::string& name, std::uint64_t flags, bool beneath = true) {

@@ -41,9 +41,9 @@ class CliOptions : public testing::Test {
 };
 
 TEST_F(CliOptions, FlagsBeforeEnvironmentBeforeDefault) {
-    EXPECT_EQ(origin("nice"), "5 from default");
+    EXPECT_EQ(origin("nice"), "10 from default");
     ::setenv("BACKUP_NICE", "", 1);
-    EXPECT_EQ(origin("nice"), "5 from default");
+    EXPECT_EQ(origin("nice"), "10 from default");
     ::setenv("BACKUP_NICE", "7", 1);
     EXPECT_EQ(origin("nice"), "7 from environment variable BACKUP_NICE");
     EXPECT_EQ(context_.settings().nice, 7);

@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -30,7 +31,7 @@ inline std::string compress(const Codec& codec, std::string_view text, std::size
             wait();
             continue;
         }
-        std::copy_n(std::as_bytes(std::span(text)).begin(), part, room.begin());
+        std::memcpy(room.data(), text.data(), part);
         text.remove_prefix(part);
         stages.filled(part);
     }

@@ -278,8 +278,9 @@ TEST(PrunePlan, AfterARestartEachDatabaseWaitsForItsOwnRun) {
 
 // Hourly for a year: what stands at each age is what the days of the tiers say.
 TEST(PrunePlan, AYearOfHourlyRuns) {
+    constexpr int kDays = test::kSanitized ? 50 : 365;
     History history;
-    for (int hour = 0; hour < 365 * 24; ++hour) {
+    for (int hour = 0; hour < kDays * 24; ++hour) {
         history.run(kShop);
         history.prune();
         if (hour >= 28 * 24 && hour % 97 == 0) {
@@ -455,7 +456,7 @@ class Chaos {
 };
 
 TEST(PrunePlan, RandomHistoriesKeepTheRulesAndNothingIsStuck) {
-    constexpr unsigned kHistories = test::kSanitized ? 100 : 2000;
+    constexpr unsigned kHistories = test::kSanitized ? 40 : 1000;
     for (unsigned seed = 1; seed <= kHistories && !HasFailure(); ++seed) {
         SCOPED_TRACE(seed);
         Chaos chaos(seed);
@@ -466,7 +467,7 @@ TEST(PrunePlan, RandomHistoriesKeepTheRulesAndNothingIsStuck) {
 
 // Without a jump nobody is needed: after any restarts it goes on by itself.
 TEST(PrunePlan, RestartsAloneNeedNoOperator) {
-    for (unsigned seed = 1; seed <= 300; ++seed) {
+    for (unsigned seed = 1; seed <= (test::kSanitized ? 60U : 300U); ++seed) {
         std::mt19937 random(seed);
         const auto dice = [&](int sides) {
             return std::uniform_int_distribution<int>(1, sides)(random);

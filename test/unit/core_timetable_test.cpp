@@ -299,12 +299,16 @@ TEST(OlderThanAPeriod, ByTheShorterOfTheTwoPeriods) {
 }
 
 TEST(LatestDue, InAnyWindow) {
-    for (const char* expression :
-         {"* * * * *", "0 * * * *", "0 2 * * *", "0 0 1 * *", "0 0 29 2 *"}) {
+    for (const auto& [expression, days] :
+         std::vector<std::pair<const char*, int>>{{"* * * * *", 2},
+                                                  {"0 * * * *", 3},
+                                                  {"0 2 * * *", 40},
+                                                  {"0 0 1 * *", 100},
+                                                  {"0 0 29 2 *", 1500}}) {
         const auto schedule = Schedule::parse(expression, "Europe/Vienna");
         const Time from = at("00:00") - 24h * 366 * 9;
         std::optional<Time> last;
-        for (auto time = schedule.next_after(at("00:00") - 24h * 1500);
+        for (auto time = schedule.next_after(at("00:00") - 24h * days);
              time && *time <= at("12:34"); time = schedule.next_after(*time)) {
             last = time;
         }

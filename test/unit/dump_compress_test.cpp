@@ -16,6 +16,7 @@
 
 #include "core/error.h"
 #include "unit/compress_fixture.h"
+#include "unit/sanitized.h"
 
 namespace immbackup {
 namespace {
@@ -67,8 +68,10 @@ std::string read_by(const std::vector<const char*>& program, std::string_view gz
     }
     int status = 0;
     waitpid(pid, &status, 0);
-    std::ifstream file(out, std::ios::binary);
-    std::string text(std::istreambuf_iterator<char>(file), {});
+    std::error_code none;  // where the program could not be started
+    const auto size = std::filesystem::file_size(out, none);
+    std::string text(none ? 0 : size, '\0');
+    std::ifstream(out, std::ios::binary).read(text.data(), static_cast<std::streamsize>(size));
     std::filesystem::remove_all(folder);
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? text : "it failed";
 }
@@ -210,7 +213,7 @@ TEST(GzipByContent, TextIsCompressedHarder) {
 }
 
 TEST(GzipHuge, RoundTrip) {
-    const std::string text = mixed(std::size_t{80} << 20);
+    const std::string text = mixed(std::size_t{test::kSanitized ? 20 : 80} << 20);
     for (const int level : {1, 2, 3, 4}) {
         const std::string gzip = compress(gzip_codec(level), text, 262144, 4);
         ASSERT_TRUE(decompress(make_gzip_decompressor, gzip, 300001) == text) << level;

@@ -13,26 +13,13 @@
 #include "core/names.h"
 #include "core/prune_plan.h"
 #include "core/retention.h"
+#include "sanitized.h"
 
 namespace immbackup::test {
 
 using nlohmann::json;
 using namespace std::chrono_literals;
 using Days = std::chrono::days;
-
-// Whether the sanitizers, which take ten times as long, watch this program. GCC says it by a macro,
-// Clang (before 21) only by a feature.
-#if defined(__SANITIZE_ADDRESS__)
-inline constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-inline constexpr bool kSanitized = true;
-#else
-inline constexpr bool kSanitized = false;
-#endif
-#else
-inline constexpr bool kSanitized = false;
-#endif
 
 class History {
   public:

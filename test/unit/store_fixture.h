@@ -14,8 +14,8 @@
 #include <cstdlib>
 #include <fstream>
 #include <functional>
-#include <iterator>
 #include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -61,7 +61,9 @@ class TemporaryDirectory {
 
 inline std::string content_of(const fs::path& path) {
     std::ifstream in(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
+    std::ostringstream text;
+    text << in.rdbuf();  // where it cannot be read (a process that is gone), no exception
+    return text.str();
 }
 
 inline void put(const fs::path& path, std::string_view content, unsigned mode = 0600) {
