@@ -101,17 +101,27 @@ suite_sanitize() {
     check clang-build build_clang
     ctest_suite sanitize "$BUILD-clang"
 }
+# One fuzz target; what it prints and how it ended is kept.
+fuzz() {  # TARGET
+    # What it finds goes to the first folder; the second holds where it begins, and what once was a bug.
+    local seeds=test/fuzz/corpus/$1
+    [ -d "$seeds" ] || seeds=
+    mkdir -p "$LOGS/found-$1"
+    "$BUILD-clang/$1" -runs=100000 -max_total_time=10 -max_len=4096 -print_final_stats=1 -artifact_prefix="$LOGS/" "$LOGS/found-$1" \
+        ${seeds:+"$seeds"} >"$LOGS/$1.out" 2>&1
+    echo $? >"$LOGS/$1.status"
+}
 suite_fuzz() {
-    local target seeds
+    local target targets=()
     [ -x "$BUILD-clang/immbackup" ] || check clang-build build_clang
-    for target in test/fuzz/*_fuzz.cpp; do
-        target=$(basename "$target" .cpp)
-        # What it finds goes to the first folder; the second holds where it begins, and what once was a bug.
-        seeds=test/fuzz/corpus/$target
-        mkdir -p "$LOGS/found-$target"
-        [ -d "$seeds" ] || seeds=
-        check "fuzz-$target" "$BUILD-clang/$target" -runs=100000 -max_total_time=10 -max_len=4096 -print_final_stats=1 \
-            -artifact_prefix="$LOGS/" "$LOGS/found-$target" ${seeds:+"$seeds"}
+    for target in test/fuzz/*_fuzz.cpp; do targets+=("$(basename "$target" .cpp)"); done
+    for target in "${targets[@]}"; do
+        while [ "$(jobs -pr | wc -l)" -ge 2 ]; do wait -n; done
+        fuzz "$target" &
+    done
+    wait
+    for target in "${targets[@]}"; do
+        check "fuzz-$target" bash -c "cat '$LOGS/$target.out'; exit \"\$(cat '$LOGS/$target.status')\""
     done
 }
 suite_regress() {

@@ -292,7 +292,9 @@ bool read_line(Catalog& catalog, std::string_view kind, std::string_view fields)
     } else if (kind == "clock") {
         ClockState::Fields clock;
         clock_fields(reader, clock);
-        catalog.clock.restore(std::move(clock));
+        if (!catalog.clock.restore(std::move(clock))) {
+            return false;
+        }
     } else if (kind == "setting") {
         std::string name;
         reader(name);

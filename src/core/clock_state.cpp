@@ -9,11 +9,14 @@ namespace immbackup {
 
 namespace {
 
-// Samples are taken a little before their records are written; NTP slews by at most 500 ppm, of
-// which four times as much is allowed for. Steps that are too small to be a jump add up, and what
-// was allowed for and not used is not kept for later: a leaky bucket.
+// Samples are taken a little before their records are written. Steps that are too small to be a
+// jump add up in a leaky bucket: one part in kSlew is allowed for, what keeps a clock right by
+// small steps (slewing moves both clocks alike), and what of that was not used is not kept for
+// later.
 constexpr std::int64_t kTolerance = 120'000;
-constexpr std::int64_t kSlew = 500;  // one part in so many
+constexpr std::int64_t kSlew = 500;
+// More than a machine is up: then it is another boot, whatever its name.
+constexpr std::uint64_t kLongestBoot = 1'000ULL * 365 * 86'400'000;
 
 constexpr const char* kConfirmHint =
     "Check the clock. If it is right, say so: SELECT immbackup.acknowledge_clock('why'), or "
@@ -48,6 +51,16 @@ void ClockState::record(Time time) {
     }
 }
 
+bool ClockState::restore(Fields fields) {
+    // So that no sum of them and of what follows is beyond the type.
+    constexpr std::int64_t kMost = INT64_MAX / 4;
+    if (far(fields.drift_ms) || fields.jumped_ms > kMost || fields.jumped_ms < -kMost) {
+        return false;
+    }
+    fields_ = std::move(fields);
+    return true;
+}
+
 // A boot whose time of waiting was not over leaves it to the next one: a machine that is never up
 // for long must not keep everything for ever.
 void ClockState::observe_boot(std::uint64_t seq) {
@@ -63,8 +76,9 @@ void ClockState::observe_boot(std::uint64_t seq) {
 void ClockState::observe(const ClockSample& sample, std::uint64_t seq) {
     const auto last = parse_time(fields_.wall);
     if (last) {
-        const bool same_boot =
-            sample.boot_id == fields_.boot_id && sample.monotonic_ms >= fields_.monotonic_ms;
+        const bool same_boot = sample.boot_id == fields_.boot_id &&
+                               sample.monotonic_ms >= fields_.monotonic_ms &&
+                               sample.monotonic_ms - fields_.monotonic_ms < kLongestBoot;
         if (!same_boot) {
             observe_boot(seq);
         } else {

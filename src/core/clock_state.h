@@ -54,7 +54,8 @@ class ClockState {
         bool operator==(const Fields&) const = default;
     };
     const Fields& fields() const { return fields_; }
-    void restore(Fields fields) { fields_ = std::move(fields); }
+    // False where they are none that fields() could give.
+    bool restore(Fields fields);
 
   private:
     void observe_boot(std::uint64_t seq);

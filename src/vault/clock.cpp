@@ -13,7 +13,7 @@ namespace immbackup::vault {
 namespace {
 
 constexpr Millis kTolerance = 120'000;
-constexpr Millis kSlew = 500;                // of so many parts, one may be a clock put right
+constexpr Millis kSlew = 500;  // one part in so many may be small steps of a clock kept right
 constexpr Millis kSteady = 4 * 3'600'000LL;  // so long after a boot
 
 bool far(Millis span) {
@@ -121,14 +121,13 @@ bool parse_clock(std::string_view text, ClockState& state) {
         return false;
     }
     const auto fields = parse_fields(text.substr(2, text.size() - 3));
-    // And the boot, where the system has one; and the drift, which a former version did not keep.
-    constexpr std::size_t kFields = 6;
-    if (!fields || fields->size() < kFields) {
+    if (!fields) {
         return false;
     }
     ClockState read;
+    std::size_t needed = 6;
     for (const auto& [key, value] : *fields) {
-        if (key == "boot") {
+        if (key == "boot") {  // where the system has one
             read.boot_id = value;
             continue;
         }
@@ -137,14 +136,17 @@ bool parse_clock(std::string_view text, ClockState& state) {
             return false;
         }
         const auto millis = static_cast<Millis>(*number);
+        if (key == "slow" || key == "fast") {  // a former version did not keep it
+            read.drift = key == "slow" ? -millis : millis;
+            continue;
+        }
+        --needed;
         if (key == "monotonic") {
             read.monotonic = millis;
         } else if (key == "wall") {
             read.wall = millis;
         } else if (key == "back" || key == "forward") {
             read.jumped = key == "back" ? -millis : millis;
-        } else if (key == "slow" || key == "fast") {
-            read.drift = key == "slow" ? -millis : millis;
         } else if (key == "newest") {
             read.newest = millis;
         } else if (key == "waiting") {
@@ -154,6 +156,9 @@ bool parse_clock(std::string_view text, ClockState& state) {
         } else {
             return false;
         }
+    }
+    if (needed != 0) {
+        return false;
     }
     state = read;
     return true;

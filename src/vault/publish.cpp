@@ -90,15 +90,16 @@ void flag_all(const Tree& tree, const Artifact& artifact) {
 }
 
 Appended prove_and_attest(const Session& session, const Artifact& artifact,
-                          const std::optional<std::array<Marks, 3>>& marks) {
+                          const std::array<Marks, 3>* marks) {
     const Tree& tree = session.tree();
     if (!artifact.whole()) {
         throw Failure{
             Code::corrupt, "the seal records of \"" + artifact.stem + "\" do not agree", {}};
     }
+    const Marks beginning{Sha256()};
     for (std::size_t i = 0; i < artifact.files.size(); ++i) {
-        check_content(artifact.files.at(i), marks ? marks->at(i) : Marks{Sha256()},
-                      marks ? ReadFrom::cache : ReadFrom::device);
+        check_content(artifact.files.at(i), marks != nullptr ? marks->at(i) : beginning,
+                      marks != nullptr ? ReadFrom::cache : ReadFrom::device);
     }
     const SealRecord& seal = artifact.file(FileKind::artifact).record;
     const ClockSample clock = sample_clocks();
@@ -109,7 +110,8 @@ Appended prove_and_attest(const Session& session, const Artifact& artifact,
             member("sealed", format_time(seal.sealed)) + ',' + member("size", seal.size) + ',' +
             member("sha256", seal.sha256) + ',' +
             member("manifest_sha256", artifact.file(FileKind::manifest).record.sha256) + ',' +
-            member("level", level_name(seal.level)) + (marks ? "" : ",\"recovered\":true") + ',' +
+            member("level", level_name(seal.level)) +
+            (marks != nullptr ? "" : ",\"recovered\":true") + ',' +
             member("boot_id", clock.boot_id) + ',' +
             member("monotonic_ms", static_cast<std::uint64_t>(clock.monotonic)));
     put_small(tree.records(), attestation_name(seal.stem), format_record(seal) + '\n', kSealedMode,
@@ -140,7 +142,7 @@ Appended publish(const Session& session, const SealRecord& seal, Format format,
                                      std::move(files[2].marks)};
     files = {};  // no descriptor that can write is left when the flags are set
     flag_all(tree, artifact);
-    return prove_and_attest(session, artifact, marks);
+    return prove_and_attest(session, artifact, &marks);
 }
 
 }  // namespace immbackup::vault

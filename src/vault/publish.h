@@ -2,7 +2,6 @@
 #pragma once
 
 #include <array>
-#include <optional>
 
 #include "vault/read_back.h"
 #include "vault/session.h"
@@ -27,9 +26,9 @@ Appended publish(const Session& session, const SealRecord& seal, Format format,
 void flag_all(const Tree& tree, const Artifact& artifact);
 
 // Reads everything back under the flags, and says so in the log and in records/. `marks` of each
-// file are what put has, which read them back from the device; without them it is recovered, and
-// read from there. Failure(corrupt) where something is not what its record states.
+// file are what put has, which read artifact and manifest back from the device; null where it is
+// recovered, and read from there. Failure(corrupt) where something is not what its record states.
 Appended prove_and_attest(const Session& session, const Artifact& artifact,
-                          const std::optional<std::array<Marks, 3>>& marks);
+                          const std::array<Marks, 3>* marks);
 
 }  // namespace immbackup::vault

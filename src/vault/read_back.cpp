@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <system_error>
+#include <exception>
 #include <thread>
 
 #include "vault/failure.h"
@@ -40,7 +40,8 @@ ssize_t read_some(const Fd& fd, std::vector<char>& block, std::uint64_t at, std:
     }
 }
 
-// One file, read by several threads, part by part.
+// One file, read by several threads, part by part. They do nothing but read: capabilities are each
+// thread's own, so that no flag may be set, and nothing else be done by right, while they live.
 class SideBySide {
   public:
     SideBySide(const Fd& fd, std::uint64_t size, const std::string& sha256, const Marks& marks)
@@ -50,10 +51,11 @@ class SideBySide {
         const std::size_t readers = std::min({cores(), marks_.size(), kMaxReaders});
         std::vector<std::thread> others;
         try {
+            others.reserve(readers);
             while (others.size() + 1 < readers) {
                 others.emplace_back([this] { read(); });
             }
-        } catch (const std::system_error&) {
+        } catch (const std::exception&) {
             // No more threads are to be had: it is read by those that are.
         }
         read();
@@ -74,12 +76,17 @@ class SideBySide {
                    : 1;
     }
 
-    void read() {
-        std::vector<char> block(kBlock);
-        for (std::size_t part = next_++; holds_ && part < marks_.size(); part = next_++) {
-            if (!read_part(part, block)) {
-                holds_ = false;
+    void read() noexcept {
+        try {
+            std::vector<char> block(kBlock);
+            for (std::size_t part = next_++; holds_ && part < marks_.size(); part = next_++) {
+                if (!read_part(part, block)) {
+                    holds_ = false;
+                }
             }
+        } catch (const std::exception&) {
+            error_ = ENOMEM;
+            holds_ = false;
         }
     }
 
@@ -161,7 +168,8 @@ bool reads_back(const Fd& fd, std::uint64_t size, const std::string& sha256, con
         drop_from_cache(fd, 0, 0);
     }
     static_cast<void>(::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL));
-    const bool holds = static_cast<std::uint64_t>(status_of(fd).st_size) == size &&
+    const bool holds = !marks.empty() &&
+                       static_cast<std::uint64_t>(status_of(fd).st_size) == size &&
                        SideBySide(fd, size, sha256, marks).holds();
     drop_from_cache(fd, 0, 0);
     return holds;

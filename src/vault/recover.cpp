@@ -71,7 +71,7 @@ void recover_one(const Session& session, const std::string& stem, Done& done) {
     // A whole publication that was cut off before its attestation.
     if (!artifact.attested && artifact.whole()) {
         flag_all(tree, artifact);
-        static_cast<void>(prove_and_attest(session, artifact, std::nullopt));
+        static_cast<void>(prove_and_attest(session, artifact, nullptr));
         done.completed.push_back(stem);
         return;
     }

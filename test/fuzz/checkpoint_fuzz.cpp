@@ -21,6 +21,7 @@ void check_kept(const Catalog& catalog) {
     const auto read = catalog_from_checkpoint(text);
     require(read.has_value());
     require(catalog_to_checkpoint(*read) == text);
+    static_cast<void>(read->clock.judge({"boot", ~std::uint64_t{0}, Time{}}));
     require(read->offset == catalog.offset && read->head_seq == catalog.head_seq &&
             read->bad_lines == catalog.bad_lines && read->runs.size() == catalog.runs.size() &&
             read->artifacts.size() == catalog.artifacts.size() &&

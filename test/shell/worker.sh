@@ -24,7 +24,7 @@ fails "and an impossible date" 1 'would never run' q "ALTER SYSTEM SET immbackup
 fails "and an option that would break the format" 1 'not allowed' q "ALTER SYSTEM SET immbackup.pg_dump_options = '--form=c'"
 fails "and an unknown time zone" 1 'not a time zone' q "ALTER SYSTEM SET immbackup.timezone = 'Mars/Olympus'"
 q "ALTER SYSTEM SET immbackup.nice = 7" && q 'SELECT pg_reload_conf()' >/dev/null
-ok "a good value is taken at reload, and recorded" until_true 20 bash -c "grep -q '\"nice\":{\"from\":\"5\",\"to\":\"7\"}' '$WORK/backups/logs/backup_audit.jsonl'"
+ok "a good value is taken at reload, and recorded" until_true 20 bash -c "grep -q '\"nice\":{\"from\":\"10\",\"to\":\"7\"}' '$WORK/backups/logs/backup_audit.jsonl'"
 echo "immbackup.compression = 'lzma'" >>"$WORK/data/postgresql.conf"
 ok "a bad value in the file never stops the server" restart_with X=1
 ok "but the worker" until_true 20 is_state misconfigured

@@ -523,7 +523,9 @@ TEST(CatalogCheckpoint, HostileTexts) {
     EXPECT_GT(lines, 8U);
     for (const std::string& rest :
          {std::string(), std::string("end"), std::string("\nend\n"), std::string("end\nend\n"),
-          std::string("setting\tname\nend\n"), std::string("clock\t\t-1\t\t0\t\t0\t0\nend\n"),
+          std::string("setting\tname\nend\n"), std::string("clock\t\t-1\t\t0\t0\t\t0\t0\nend\n"),
+          std::string("clock\t\t0\t\t0\t120001\t\t0\t0\nend\n"),
+          std::string("clock\t\t0\t\t9223372036854775807\t0\t\t0\t0\nend\n"),
           std::string("retired\ta\tb\nend\n"), std::string(1'000'000, '\t')}) {
         EXPECT_FALSE(with(rest, "5 0 0 " + zero)) << rest.substr(0, 80);
     }

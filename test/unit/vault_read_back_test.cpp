@@ -4,10 +4,16 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <random>
+#include <span>
+#include <string>
 
+#include "vault/failure.h"
 #include "vault/tree.h"
 
 namespace immbackup::vault {
@@ -87,6 +93,34 @@ TEST(VaultReadBack, NeitherShorterNorLonger) {
     EXPECT_FALSE(file.holds());
 }
 
+TEST(VaultReadBack, WhatCannotBeReadIsNotCalledCorrupt) {
+    const Written file(content_of(kStep + 100));
+    const Fd writer(::open(("/proc/self/fd/" + std::to_string(file.fd.get())).c_str(), O_WRONLY));
+    ASSERT_TRUE(writer);
+    try {
+        reads_back(writer, file.size, file.sha256, file.marks, ReadFrom::cache);
+        ADD_FAILURE() << "it was read";
+    } catch (const Failure& failure) {
+        EXPECT_EQ(failure.code, Code::io) << failure.message;
+    }
+}
+
+// Where no thread can be had, it takes longer, and that is all.
+TEST(VaultReadBack, WithoutThreads) {
+    const Written file(content_of(2 * kStep + 100));
+    const pid_t child = ::fork();
+    if (child == 0) {
+        const rlimit none{0, 0};
+        const bool limited = ::setrlimit(RLIMIT_NPROC, &none) == 0 && ::setuid(65534) == 0;
+        ::_exit(limited && file.holds() ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    if (::geteuid() == 0) {
+        EXPECT_EQ(status, 0);
+    }
+}
+
 TEST(VaultReadBack, AWrongMarkProvesNothing) {
     const Written file(content_of(2 * kStep + 100));
     Written other(content_of(2 * kStep + 100));
@@ -97,6 +131,13 @@ TEST(VaultReadBack, AWrongMarkProvesNothing) {
     other.marks = file.marks;
     EXPECT_TRUE(other.holds());
     EXPECT_FALSE(reads_back(file.fd, file.size, sha256_hex("x"), file.marks, ReadFrom::cache));
+    other.marks.pop_back();  // the last part is then longer, and as good
+    EXPECT_TRUE(other.holds());
+    other.marks = file.marks;
+    other.marks.push_back(file.marks.back());
+    EXPECT_FALSE(other.holds());
+    other.marks.clear();
+    EXPECT_FALSE(other.holds());
 }
 
 }  // namespace

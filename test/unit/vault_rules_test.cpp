@@ -230,7 +230,9 @@ TEST(VaultClock, JumpsWidenWhatMayBeTheTime) {
 TEST(VaultClock, AnUnreadableStateIsRefused) {
     vault::ClockState state;
     for (const char* bad : {"", "1 \n", "2 wall=1\n", "1 wall=1", "1 wall=-1\n", "1 colour=1\n",
-                            "1 wall=1 wall=2\n", "1 wall=99999999999999999\n"}) {
+                            "1 wall=1 wall=2\n", "1 wall=99999999999999999\n",
+                            "1 boot=a monotonic=1 wall=1 forward=0 newest=1 waiting=0\n",
+                            "1 boot=a fast=0 monotonic=1 wall=1 forward=0 newest=1\n"}) {
         EXPECT_FALSE(vault::parse_clock(bad, state)) << bad;
     }
 }
