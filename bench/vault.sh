@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the vault costs: a run into a vault against the same run into a plain store, on one file system, in pairs that take
-# turns at who is first. Prints each figure (seconds elapsed, user, system), the medians and their quotients. Needs immbackup installed and the helper
+# turns at who is first. Prints each figure (seconds elapsed, user, system), the medians, and the quotients of the pairs. Needs immbackup installed and the helper
 # built; as root, in a mount namespace of its own.
 #
 #   bench/vault.sh [ROWS [PAIRS]]     10 million rows are about 1.1 GB of SQL
@@ -17,7 +17,7 @@ finish() {
 trap finish EXIT
 rows=${1:-5000000} pairs=${2:-7}
 lab_begin
-truncate -s 6G "$WORK/image"
+truncate -s 12G "$WORK/image"
 mkfs.ext4 -q -m 0 "$WORK/image"
 mkdir "$LAB/ext4"
 mount -o loop "$WORK/image" "$LAB/ext4"
@@ -46,8 +46,9 @@ elapsed() { awk '{print $1}' "$WORK/$1"; }
 cpu() { awk '{print $2 + $3}' "$WORK/$1"; }
 median() { "$1" "$2" | sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
 compare() {  # WHAT
-    echo "$(median "$1" vault) $(median "$1" plain)" |
-        awk -v what="$1" '{printf "%s, median: vault %s s, plain store %s s; vault / plain store: %.3f\n", what, $1, $2, $1 / $2}'
+    echo "$(median "$1" vault) $(median "$1" plain) $(paste -d' ' <("$1" vault) <("$1" plain) | awk '{print $1 / $2}' | sort -n |
+        awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)], v[1], v[NR]}')" |
+        awk -v what="$1" '{printf "%s, medians: vault %s s, plain store %s s; vault / plain store, pair by pair: %.3f (%.2f - %.2f)\n", what, $1, $2, $3, $4, $5}'
 }
 
 printf '%s rows, %s cores, ext4 on a loop device\n' "$rows" "$(nproc)"
