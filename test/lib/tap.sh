@@ -104,4 +104,5 @@ hold() {
 held() { [ "$(q "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation IS NOT NULL")" != 0 ]; }
 release() { exec 9>&-; }
 dump_waits() { [ "$(q "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ 'pg_dump|immbackup' AND wait_event_type = 'Lock'")" != 0 ]; }
-ended() { [ "$(q "SELECT count(*) FROM immbackup.runs WHERE state IN ('requested', 'running')")" = 0 ]; }
+# Closed in the log, and no more at work for the worker, which is a moment later.
+ended() { [ "$(q "SELECT (SELECT count(*) FROM immbackup.runs WHERE state IN ('requested', 'running')) + (SELECT count(*) FROM immbackup.progress)")" = 0 ]; }

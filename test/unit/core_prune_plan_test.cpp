@@ -456,7 +456,7 @@ class Chaos {
 };
 
 TEST(PrunePlan, RandomHistoriesKeepTheRulesAndNothingIsStuck) {
-    constexpr unsigned kHistories = test::kSanitized ? 40 : 1000;
+    constexpr unsigned kHistories = test::kSanitized ? 100 : 2000;
     for (unsigned seed = 1; seed <= kHistories && !HasFailure(); ++seed) {
         SCOPED_TRACE(seed);
         Chaos chaos(seed);
