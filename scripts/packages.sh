@@ -12,7 +12,7 @@ BUILD_PACKAGES=(
 # shellcheck disable=SC2034
 TEST_PACKAGES=(
     "${BUILD_PACKAGES[@]}" libgtest-dev clang-14 libclang-rt-14-dev clang-format shellcheck git
-    docker.io iptables mmdebstrap tini
+    docker.io iptables mmdebstrap tini systemd
     curl openssl pigz strace zstd attr xfsprogs btrfs-progs procps ceph-mon ceph-osd radosgw python3-boto3 libfaketime
     python3 "postgresql-$PG_MAJOR-pgtap" libtap-parser-sourcehandler-pgtap-perl libipc-run-perl
 )

@@ -170,6 +170,7 @@ suite_disk() { shell_tap disk test/shell/disk.sh; }
 suite_attack() {
     shell_tap attack test/shell/attack.sh
     shell_tap vault-install test/shell/vault_install.sh
+    shell_tap vault-systemd test/shell/vault_systemd.sh
 }
 # The S3 library against a scripted server and against a real one.
 suite_s3() {
