@@ -33,7 +33,10 @@ echo "PostgreSQL $("$PG_CONFIG" --version | cut -d' ' -f2-), g++ $(g++ -dumpfull
 
 step "Build and install"
 LOG=$(mktemp)
-if ! { make -j"$(nproc)" && as_root make install; } >"$LOG" 2>&1; then
+# A first build goes several files at once, in a third of the time; another is left as it is.
+FAST=-DIMMBACKUP_UNITY=ON
+[ ! -e build/CMakeCache.txt ] || FAST=
+if ! { make -j"$(nproc)" CMAKE_OPTIONS="$FAST" && as_root make install; } >"$LOG" 2>&1; then
     tail -n 30 "$LOG" >&2
     exit 1
 fi

@@ -23,8 +23,7 @@ BEGIN=$SECONDS
 export CTEST_PARALLEL_LEVEL=2
 # Where a newer radosgw is unpacked, once for all suites.
 export CEPH_NEWER=$LOGS/ceph
-TESTS_PCH=TESTS ALL_PCH=ON  # which a cache does without
-if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache TESTS_PCH=OFF ALL_PCH=OFF; fi
+if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
 
 # result NAME PASSED FAILED SECONDS
 result() {
@@ -81,7 +80,7 @@ suite_build() {
     check build-install as_root make install
 }
 # The libraries are those that make has built.
-build_unit() { cmake -S . -B "$BUILD" -DIMMBACKUP_TESTS=ON -DIMMBACKUP_PCH=$TESTS_PCH && cmake --build "$BUILD" --parallel 2; }
+build_unit() { cmake -S . -B "$BUILD" -DIMMBACKUP_TESTS=ON -DIMMBACKUP_UNITY=TESTS && cmake --build "$BUILD" --parallel 2; }
 ctest_suite() {  # NAME DIR
     local start=$SECONDS total failed
     ctest --test-dir "$2" --output-on-failure >"$LOGS/$1.log" 2>&1
@@ -95,7 +94,7 @@ suite_unit() { ctest_suite unit "$BUILD"; }
 # One build serves the sanitizers, the second compiler and the fuzz targets. Not optimized: compiling would take longer than it saves.
 build_clang() {
     cmake -S . -B "$BUILD-clang" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_COMPILER=clang++-14 \
-        -DCMAKE_CXX_FLAGS=-Werror '-DCMAKE_CXX_FLAGS_DEBUG=-O0 -g1' -DIMMBACKUP_FUZZ=ON -DIMMBACKUP_PCH=$ALL_PCH -DIMMBACKUP_SANITIZE=address,undefined && ninja -C "$BUILD-clang" -j2
+        -DCMAKE_CXX_FLAGS=-Werror '-DCMAKE_CXX_FLAGS_DEBUG=-O0 -g1' -DIMMBACKUP_FUZZ=ON -DIMMBACKUP_UNITY=ON -DIMMBACKUP_SANITIZE=address,undefined && ninja -C "$BUILD-clang" -j2
 }
 suite_sanitize() {
     check clang-build build_clang

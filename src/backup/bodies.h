@@ -3,17 +3,17 @@
 #pragma once
 
 #include <cstddef>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/error.h"
+#include "core/json.h"
 
 namespace immbackup {
 
 // Keeps the order in which fields are set, as the documentation lists them.
-using Body = nlohmann::ordered_json;
+using Body = Json;
 
 // One line of ASCII; bytes that are not UTF-8 are replaced.
 std::string body_text(const Body& body);

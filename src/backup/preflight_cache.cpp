@@ -2,10 +2,9 @@
 
 #include <fcntl.h>
 
-#include <nlohmann/json.hpp>
-
 #include "core/digest.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "io/file.h"
 
 namespace immbackup {
@@ -16,19 +15,19 @@ constexpr auto kCountsFor = std::chrono::hours(1);
 constexpr std::size_t kMaxSize = 4096;
 
 std::string digest_of(const s3::S3Options& options, const std::string& access_key) {
-    const nlohmann::json all{options.bucket,
-                             options.prefix,
-                             options.region,
-                             options.endpoint_url,
-                             static_cast<int>(options.addressing),
-                             options.ca_file,
-                             static_cast<int>(options.lock_mode),
-                             options.lock_days,
-                             options.storage_class,
-                             options.kms_key_id,
-                             options.clock_acknowledged,
-                             access_key};
-    return sha256_hex(all.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace));
+    const Json all{options.bucket,
+                   options.prefix,
+                   options.region,
+                   options.endpoint_url,
+                   static_cast<int>(options.addressing),
+                   options.ca_file,
+                   static_cast<int>(options.lock_mode),
+                   options.lock_days,
+                   options.storage_class,
+                   options.kms_key_id,
+                   options.clock_acknowledged,
+                   access_key};
+    return sha256_hex(all.dump(-1, ' ', true, Json::error_handler_t::replace));
 }
 
 }  // namespace
@@ -39,7 +38,7 @@ PreflightCache::PreflightCache(const Layout& layout, const s3::S3Options& option
 
 bool PreflightCache::is_fresh(Time now) const {
     try {
-        const auto json = nlohmann::json::parse(read_file(path_, kMaxSize), nullptr, false);
+        const auto json = Json::parse(read_file(path_, kMaxSize), nullptr, false);
         if (!json.is_object() || json.value("for", "") != for_) {
             return false;
         }
@@ -55,8 +54,7 @@ void PreflightCache::remember(Time now) const noexcept {
     try {
         const Fd file = open_file(path_, O_WRONLY | O_CREAT | O_TRUNC, 0600);
         give_to_owner_of(path_.parent_path(), file, path_);
-        write_all(file, nlohmann::json{{"for", for_}, {"looked", format_time(now)}}.dump() + "\n",
-                  path_);
+        write_all(file, Json{{"for", for_}, {"looked", format_time(now)}}.dump() + "\n", path_);
     } catch (const std::exception&) {
         return;
     }

@@ -12,10 +12,8 @@ namespace immbackup {
 
 namespace {
 
-using Json = Body;
-
 constexpr std::size_t kMaxList = 200;
-constexpr std::size_t kMaxReason = 500;
+constexpr std::size_t kMaxErrorText = 500;
 constexpr std::size_t kMaxFailed = 64 * 1024;  // bytes
 constexpr std::size_t kMaxName = 400;
 // Of a text setting, and a quarter of it in the list of changes; other settings are short.
@@ -33,8 +31,8 @@ Json warnings_json(const std::vector<std::string>& warnings) {
 // For a list of errors: short ones.
 Json reason_json(const Error& error) {
     return {{"code", error_code_name(error.code())},
-            {"message", bounded_text(error.message(), kMaxReason)},
-            {"detail", bounded_text(error.detail(), kMaxReason)},
+            {"message", bounded_text(error.message(), kMaxErrorText)},
+            {"detail", bounded_text(error.detail(), kMaxErrorText)},
             {"hint", ""}};
 }
 
@@ -219,7 +217,7 @@ Error run_error(const std::vector<FailedDump>& failed, std::size_t wanted) {
         names += (names.empty() ? "" : ", ") + title(one);
         detail += fmt::format("{}{}: {}{}{}", detail.empty() ? "" : "\n", title(one),
                               one.error.message(), one.error.detail().empty() ? "" : ": ",
-                              bounded_text(one.error.detail(), kMaxReason));
+                              bounded_text(one.error.detail(), kMaxErrorText));
     }
     return {
         first.code(),

@@ -25,7 +25,7 @@ s3::Addressing addressing_of(const std::string& text) {
 }
 
 std::string instance_in(const std::string& text) {
-    const auto json = nlohmann::json::parse(text, nullptr, false);
+    const auto json = Json::parse(text, nullptr, false);
     return json.is_object() && json.contains("instance") && json["instance"].is_string()
                ? json["instance"].get<std::string>()
                : "(unreadable)";

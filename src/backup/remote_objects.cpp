@@ -3,16 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/receipt.h"
 
 namespace immbackup {
 
 std::vector<RemoteObject> objects_of(const ArtifactEntry& entry, const S3Settings& settings) {
     std::vector<RemoteObject> out;
-    const auto json = nlohmann::json::parse(entry.objects, nullptr, false);
+    const auto json = Json::parse(entry.objects, nullptr, false);
     if (!json.is_object()) {
         return out;
     }
@@ -23,14 +23,16 @@ std::vector<RemoteObject> objects_of(const ArtifactEntry& entry, const S3Setting
             if (bucket != object.end() && *bucket != settings.bucket) {
                 throw Error(
                     ErrorCode::config,
-                    fmt::format(
-                        "it is in bucket {}, which the settings do not name any more",
-                        bucket->dump(-1, ' ', true, nlohmann::json::error_handler_t::replace)));
+                    fmt::format("it is in bucket {}, which the settings do not name any more",
+                                bucket->dump(-1, ' ', true, Json::error_handler_t::replace)));
             }
             out.push_back(
                 {file, object["key"].get<std::string>(), object["version_id"].get<std::string>()});
         }
     }
+    // By name, and the receipt last: it says where the others are.
+    std::sort(out.begin(), out.end(),
+              [](const RemoteObject& a, const RemoteObject& b) { return a.file < b.file; });
     std::stable_partition(out.begin(), out.end(), [](const RemoteObject& object) {
         return !object.file.ends_with(kReceiptSuffix);
     });

@@ -12,9 +12,9 @@ namespace immbackup {
 
 namespace {
 
-using Verdict = VaultRow::Verdict;
+using VaultVerdict = VaultRow::Verdict;
 
-constexpr std::size_t kMaxReason = 1000;
+constexpr std::size_t kMaxStatusText = 1000;
 
 std::string days_text(std::chrono::seconds span) {
     return fmt::format("{:g} days", static_cast<double>(span.count()) / 86'400.0);
@@ -33,20 +33,22 @@ Keeper& vault_of(Store& store) {
 VaultRow level_row(const VaultStatus& status, const Settings& settings) {
     const std::string name(seal_level_name(status.level));
     if (status.level < SealLevel::vault_dac) {
-        return {"level", Verdict::critical, status.reason};
+        return {"level", VaultVerdict::critical, status.reason};
     }
     const std::string detail =
         status.reason.empty() ? name : fmt::format("{}: {}", name, status.reason);
     if (status.level < settings.require_seal) {
-        return {"level", Verdict::critical,
+        return {"level", VaultVerdict::critical,
                 fmt::format("{} (immbackup.require_seal is {})", detail,
                             seal_level_name(settings.require_seal))};
     }
-    return {"level", status.level == SealLevel::vault ? Verdict::good : Verdict::warning, detail};
+    return {"level", status.level == SealLevel::vault ? VaultVerdict::good : VaultVerdict::warning,
+            detail};
 }
 
 VaultRow clock_row(const VaultStatus& status) {
-    const Verdict verdict = status.clock == "blocked" ? Verdict::critical : Verdict::good;
+    const VaultVerdict verdict =
+        status.clock == "blocked" ? VaultVerdict::critical : VaultVerdict::good;
     return {"clock", verdict,
             status.clock_reason.empty() ? status.clock
                                         : fmt::format("{}: {}", status.clock, status.clock_reason)};
@@ -62,36 +64,36 @@ VaultRow bounds_row(const VaultStatus& status, const Settings& settings) {
     const std::string bounds =
         fmt::format("{} to {}", days_text(status.min_retention), days_text(status.max_retention));
     if (longest > status.max_retention) {
-        return {"retention", Verdict::warning,
+        return {"retention", VaultVerdict::warning,
                 fmt::format("{}; the settings keep artifacts for {}, the vault guards them for the "
                             "first {} of these",
                             bounds, days_text(longest), days_text(status.max_retention))};
     }
     if (shortest < status.min_retention) {
-        return {"retention", Verdict::good,
+        return {"retention", VaultVerdict::good,
                 fmt::format("{}; the settings ask for {}, the vault keeps all for {} at least",
                             bounds, days_text(shortest), days_text(status.min_retention))};
     }
-    return {"retention", Verdict::good, bounds};
+    return {"retention", VaultVerdict::good, bounds};
 }
 
 VaultRow quota_row(const std::string& what, std::uint64_t used, std::uint64_t quota) {
     if (quota == 0) {
-        return {what, Verdict::good, fmt::format("{} used, no quota", used)};
+        return {what, VaultVerdict::good, fmt::format("{} used, no quota", used)};
     }
     constexpr std::uint64_t kNearlyFull = 90;
     const std::uint64_t percent = used / std::max<std::uint64_t>(quota / 100, 1);
     return {what,
-            percent >= 100           ? Verdict::critical
-            : percent >= kNearlyFull ? Verdict::warning
-                                     : Verdict::good,
+            percent >= 100           ? VaultVerdict::critical
+            : percent >= kNearlyFull ? VaultVerdict::warning
+                                     : VaultVerdict::good,
             fmt::format("{} of {} used", used, quota)};
 }
 
-VaultRow count_row(const char* check, Verdict bad, const std::vector<std::string>& names,
+VaultRow count_row(const char* check, VaultVerdict bad, const std::vector<std::string>& names,
                    const char* meaning) {
     if (names.empty()) {
-        return {check, Verdict::good, "none"};
+        return {check, VaultVerdict::good, "none"};
     }
     return {check, bad, fmt::format("{}, such as {}: {}", names.size(), names.front(), meaning)};
 }
@@ -110,17 +112,17 @@ void add_contents(std::vector<VaultRow>& rows, Keeper& vault) {
             unknown.push_back(item.stem);
         }
     }
-    rows.push_back(count_row("missing", Verdict::critical, missing,
+    rows.push_back(count_row("missing", VaultVerdict::critical, missing,
                              "attested, but gone; only root can have removed them"));
-    rows.push_back(count_row("orphans", Verdict::warning, orphans,
+    rows.push_back(count_row("orphans", VaultVerdict::warning, orphans,
                              "left by a crash; the next run completes them, or they go after "
                              "their date"));
     rows.push_back(
-        count_row("unknown", Verdict::warning, unknown,
+        count_row("unknown", VaultVerdict::warning, unknown,
                   "sealed by a newer version of the helper; this one leaves them alone"));
-    rows.push_back(count_row("foreign", Verdict::warning, listing.foreign,
+    rows.push_back(count_row("foreign", VaultVerdict::warning, listing.foreign,
                              "files that the vault did not make"));
-    rows.push_back(count_row("plain store", Verdict::warning, vault.plain(),
+    rows.push_back(count_row("plain store", VaultVerdict::warning, vault.plain(),
                              "not in the vault yet; `immbackup import` moves them"));
 }
 
@@ -132,8 +134,8 @@ void record_vault(Store& store, AuditLog& audit) {
     }
     const VaultStatus status = store.keeper()->status();
     const Catalog::Vault found{std::string(seal_level_name(status.level)),
-                               bounded_text(status.reason, kMaxReason), status.clock,
-                               bounded_text(status.clock_reason, kMaxReason), status.version};
+                               bounded_text(status.reason, kMaxStatusText), status.clock,
+                               bounded_text(status.clock_reason, kMaxStatusText), status.version};
     const Catalog::Vault& before = audit.catalog().vault;
     // Reasons may hold figures that change; what counts is what they lead to.
     if (found.level == before.level && found.clock == before.clock &&
@@ -167,16 +169,16 @@ std::vector<VaultRow> check_vault(Store& store, const Settings& settings) {
     const VaultStatus status = vault.status();
     std::vector<VaultRow> rows{level_row(status, settings)};
     rows.push_back(
-        {"helper", status.version == IMMBACKUP_VERSION ? Verdict::good : Verdict::warning,
+        {"helper", status.version == IMMBACKUP_VERSION ? VaultVerdict::good : VaultVerdict::warning,
          fmt::format("version {}, this program is {}", status.version, IMMBACKUP_VERSION)});
-    rows.push_back({"caller", Verdict::good, status.caller});
+    rows.push_back({"caller", VaultVerdict::good, status.caller});
     rows.push_back(clock_row(status));
     if (status.level < SealLevel::vault_dac) {
         return rows;  // the rest cannot be found out
     }
     rows.push_back(bounds_row(status, settings));
-    rows.push_back(
-        {"keep newest", Verdict::good, fmt::format("{} of each database", status.keep_newest)});
+    rows.push_back({"keep newest", VaultVerdict::good,
+                    fmt::format("{} of each database", status.keep_newest)});
     rows.push_back(quota_row("bytes", status.used_bytes, status.quota_bytes));
     rows.push_back(quota_row("files", status.used_files, status.quota_files));
     rows.push_back(quota_row("log", status.used_log, status.quota_log));

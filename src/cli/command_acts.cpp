@@ -26,7 +26,7 @@ bool may_read_log(const Layout& layout) {
     return !layout.vault || ::access(layout.audit_log().c_str(), R_OK) == 0;
 }
 
-void print_recorded(const Context& context, const nlohmann::ordered_json& seq) {
+void print_recorded(const Context& context, const Json& seq) {
     if (!context.json) {
         fmt::print("recorded\n");
     } else {

@@ -46,8 +46,6 @@ int print_audit(Context& context, const AuditOptions& options) {
     return 0;
 }
 
-using Json = nlohmann::ordered_json;
-
 Json ranges_json(const std::vector<AnchorRange>& ranges) {
     Json out = Json::array();
     for (const auto& range : ranges) {

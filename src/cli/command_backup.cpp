@@ -32,7 +32,7 @@ int backup(Context& context, const std::vector<std::string>& databases) {
     }
     const RunResult result = run_backup({settings, context.bindir, "cli", os_user(), databases},
                                         *store, audit, cancel, *progress);
-    auto json = nlohmann::ordered_json::array();
+    auto json = Json::array();
     for (const auto& stem : result.artifacts) {
         const Manifest manifest = store->read_manifest(stem);
         json.push_back({{"artifact", stem},

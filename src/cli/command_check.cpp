@@ -63,7 +63,7 @@ std::vector<std::string> missing_artifacts(const Catalog& catalog, const Store& 
 
 void print_health(const Context& context, const Health& health, const Catalog& catalog) {
     const auto time = [](std::optional<Time> at) {
-        return at ? nlohmann::ordered_json(format_time(*at)) : nlohmann::ordered_json(nullptr);
+        return at ? Json(format_time(*at)) : Json(nullptr);
     };
     std::optional<std::int64_t> age;
     if (health.last_good) {
@@ -75,7 +75,7 @@ void print_health(const Context& context, const Health& health, const Catalog& c
                     {"summary", health.summary},
                     {"last_good_run", catalog.last_full_run},
                     {"last_good", time(health.last_good)},
-                    {"age_seconds", age ? nlohmann::ordered_json(*age) : nullptr},
+                    {"age_seconds", age ? Json(*age) : nullptr},
                     {"next_due", time(health.next_due)},
                     {"overdue_since", time(health.overdue_since)},
                     {"consecutive_failures", health.failures}});
@@ -95,7 +95,7 @@ int check_bucket(Context& context, const CheckOptions& options) {
     AuditLog audit = context.open_audit(*store);
     const auto rows = check_s3(context.settings(), audit,
                                options.probe ? s3::Depth::lock : s3::Depth::full, cancel);
-    auto json = nlohmann::ordered_json::array();
+    auto json = Json::array();
     std::vector<std::vector<std::string>> table{{"CHECK", "VERDICT", "", "DETAIL"}};
     Verdict worst = Verdict::ok;
     for (const auto& row : rows) {
@@ -120,7 +120,7 @@ int check_bucket(Context& context, const CheckOptions& options) {
 
 int check_the_vault(Context& context) {
     const auto store = context.open_store();
-    auto json = nlohmann::ordered_json::array();
+    auto json = Json::array();
     std::vector<std::vector<std::string>> table{{"CHECK", "VERDICT", "DETAIL"}};
     Verdict worst = Verdict::ok;
     for (const auto& row : check_vault(*store, vault_settings(context, *store))) {

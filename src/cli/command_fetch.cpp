@@ -38,7 +38,7 @@ int fetch(Context& context, const FetchOptions& options) {
     make_directory(layout.root, 0700);
     const auto lock = DirectoryLock::acquire(layout.lock_file(), "immbackup fetch", 0);
     const auto progress = context.make_progress();
-    auto json = nlohmann::ordered_json::array();
+    auto json = Json::array();
     for (const auto& stem : stems) {
         const Fetched got = fetch_artifact(source.artifacts(), stem, options.to, cancel, *progress);
         json.push_back({{"artifact", got.artifact},

@@ -20,8 +20,8 @@ int import_now(Context& context) {
     const auto progress = context.make_progress();
     const Settings settings = retention_settings(context, audit.catalog());
     const ImportReport report = import_artifacts(*store, audit, settings, cancel, *progress);
-    auto imported = nlohmann::ordered_json::array();
-    auto left = nlohmann::ordered_json::array();
+    auto imported = Json::array();
+    auto left = Json::array();
     std::vector<std::vector<std::string>> rows{{"ARTIFACT", "SIZE", "SEAL", "KEPT UNTIL", ""}};
     bool failed = false;
     for (const auto& each : report.imported) {

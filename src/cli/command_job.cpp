@@ -228,7 +228,7 @@ void do_notify(const JobRequest& request, const Settings& settings, CancelToken&
             ::kill(0, SIGTERM);
         }
     }
-    const auto event = nlohmann::json::parse(request.notification, nullptr, false);
+    const auto event = Json::parse(request.notification, nullptr, false);
     Body body{{"event", event.is_object() ? event.value("event", "") : ""},
               {"program", bounded_text(settings.on_event.front(), 1000)},
               {"result", problem ? "failed" : "ok"}};

@@ -12,11 +12,10 @@ namespace immbackup {
 
 namespace {
 
-nlohmann::ordered_json entry_json(const ArtifactEntry& e) {
+Json entry_json(const ArtifactEntry& e) {
     return {{"artifact", e.artifact},
             {"run", e.run},
-            {"database",
-             e.globals ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(e.database)},
+            {"database", e.globals ? Json(nullptr) : Json(e.database)},
             {"globals", e.globals},
             {"tier", e.tier},
             {"taken", e.taken},
@@ -30,8 +29,7 @@ nlohmann::ordered_json entry_json(const ArtifactEntry& e) {
             {"verified", e.verified}};
 }
 
-nlohmann::ordered_json bucket_json(const BucketEntry& e, const Receipt* r) {
-    using Json = nlohmann::ordered_json;
+Json bucket_json(const BucketEntry& e, const Receipt* r) {
     Json receipts = Json::array();
     for (const auto& [version, receipt] : e.receipts) {
         receipts.push_back({{"version_id", version},
@@ -66,7 +64,7 @@ nlohmann::ordered_json bucket_json(const BucketEntry& e, const Receipt* r) {
 // What the receipts say; how the store holds an artifact now, `show` asks it.
 int list_bucket(Context& context, const BucketOptions& options, const std::string& database) {
     const OpenSource source = open_source(context, options);
-    auto json = nlohmann::ordered_json::array();
+    auto json = Json::array();
     std::vector<std::vector<std::string>> rows{
         {"ARTIFACT", "DATABASE", "TAKEN", "SIZE", "SQL", "ROWS", "LOCKED UNTIL", "STATE"}};
     for (const auto& e : source.bucket->entries()) {
@@ -97,7 +95,7 @@ int list_bucket(Context& context, const BucketOptions& options, const std::strin
 }
 
 int list(Context& context, const std::string& database) {
-    auto json = nlohmann::ordered_json::array();
+    auto json = Json::array();
     std::vector<std::vector<std::string>> rows{
         {"ARTIFACT", "DATABASE", "TAKEN", "SIZE", "SQL", "ROWS", "SEAL", "STATE"}};
     for (const auto& e : list_artifacts(*context.open_store())) {

@@ -21,7 +21,7 @@ int show_plan(Context& context) {
     const Settings settings = retention_settings(context, catalog);
     const PrunePlan plan =
         plan_prune(catalog, prune_rules(settings), {boot_id(), monotonic_ms(), now()});
-    auto json = nlohmann::ordered_json::array();
+    auto json = Json::array();
     std::vector<std::vector<std::string>> rows{{"ARTIFACT", "TIER", "SIZE", "ACTION", "REASON"}};
     for (const PruneRow& row : plan.rows) {
         const ArtifactEntry& entry = *row.entry;
@@ -34,8 +34,7 @@ int show_plan(Context& context) {
                         {"reason", row.reason}});
     }
     if (context.json) {
-        print_json({{"blocked", plan.blocked.empty() ? nlohmann::ordered_json(nullptr)
-                                                     : nlohmann::ordered_json(plan.blocked)},
+        print_json({{"blocked", plan.blocked.empty() ? Json(nullptr) : Json(plan.blocked)},
                     {"bytes", plan.prune_bytes},
                     {"blocked_bytes", plan.blocked_bytes},
                     {"anomaly_bytes", plan.anomaly_bytes},
@@ -58,7 +57,7 @@ int prune_now(Context& context) {
     const auto progress = context.make_progress();
     const Settings settings = retention_settings(context, audit.catalog());
     const PruneReport report = prune(*store, audit, settings, cancel, *progress);
-    auto json = nlohmann::ordered_json::array();
+    auto json = Json::array();
     std::uint64_t bytes = 0;
     for (const auto& pruned : report.pruned) {
         bytes += pruned.bytes;
@@ -68,7 +67,7 @@ int prune_now(Context& context) {
             fmt::print("{}  {}  {}\n", pruned.artifact, size_text(pruned.bytes), pruned.reason);
         }
     }
-    auto refused = nlohmann::ordered_json::array();
+    auto refused = Json::array();
     for (const auto& each : report.refused) {
         refused.push_back({{"artifact", each.artifact}, {"reason", each.reason}});
         if (!context.json) {
@@ -81,8 +80,7 @@ int prune_now(Context& context) {
                     {"refused", refused},
                     {"extended", report.extended},
                     {"failed", report.failed},
-                    {"blocked", report.blocked.empty() ? nlohmann::ordered_json(nullptr)
-                                                       : nlohmann::ordered_json(report.blocked)}});
+                    {"blocked", report.blocked.empty() ? Json(nullptr) : Json(report.blocked)}});
     } else {
         fmt::print("{} artifacts removed, {}\n", report.pruned.size(), size_text(bytes));
     }

@@ -14,8 +14,6 @@ namespace immbackup {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 struct Look {
     Catalog catalog;
     Settings settings;

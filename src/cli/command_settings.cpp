@@ -19,7 +19,7 @@ int print_settings(Context& context, bool markdown) {
         return 0;
     }
     const auto origins = context.setting_origins();
-    auto json = nlohmann::ordered_json::array();
+    auto json = Json::array();
     std::vector<std::vector<std::string>> rows{{"SETTING", "VALUE", "FROM"}};
     for (const auto& definition : setting_definitions()) {
         const auto& origin = origins.at(definition.name);
@@ -29,8 +29,7 @@ int print_settings(Context& context, bool markdown) {
         json.push_back({{"name", definition.name},
                         {"value", origin.text},
                         {"from", origin.from},
-                        {"problem", problem ? nlohmann::ordered_json(*problem)
-                                            : nlohmann::ordered_json(nullptr)}});
+                        {"problem", problem ? Json(*problem) : Json(nullptr)}});
     }
     if (context.json) {
         print_json(json);
@@ -62,7 +61,7 @@ int print_schedule(Context& context, const ScheduleOptions& options) {
         }
         time = *parsed - std::chrono::milliseconds{1};  // a run that is due then counts
     }
-    auto json = nlohmann::ordered_json::array();
+    auto json = Json::array();
     for (int i = 0; i < options.count; ++i) {
         const auto next = schedule.next_after(time);
         if (!next) {

@@ -20,15 +20,14 @@ int upload(Context& context) {
     AuditLog audit = store->open_audit("cli");
     const auto progress = context.make_progress();
     const UploadReport report = upload_pending(settings, *store, audit, true, cancel, *progress);
-    auto json = nlohmann::ordered_json::array();
+    auto json = Json::array();
     std::vector<std::vector<std::string>> rows{{"ARTIFACT", "STATE", "LOCKED UNTIL", "PROBLEM"}};
     const auto add = [&](const std::string& artifact, std::string_view state,
                          const std::string& until, const std::string& problem) {
         rows.push_back({artifact, std::string(state), until, problem});
         json.push_back({{"artifact", artifact},
                         {"state", state},
-                        {"locked_until", until.empty() ? nlohmann::ordered_json(nullptr)
-                                                       : nlohmann::ordered_json(until)},
+                        {"locked_until", until.empty() ? Json(nullptr) : Json(until)},
                         {"problem", problem}});
     };
     bool bad = !report.failed.empty();

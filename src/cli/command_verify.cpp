@@ -95,7 +95,7 @@ int verify(Context& context, const VerifyOptions& options) {
     const OpenSource source = open_source(context, options.bucket);
     const auto progress = context.make_progress();
     Record record(context, source.store.get());
-    auto json = nlohmann::ordered_json::array();
+    auto json = Json::array();
     std::vector<std::vector<std::string>> rows{{"ARTIFACT", "RESULT", "ROWS", "TOOK", "PROBLEM"}};
     if (source.bucket) {
         rows.front().emplace_back("LOCK");

@@ -158,8 +158,8 @@ void add_examples(CLI::App& command, const std::vector<std::string>& examples) {
     command.footer(text);
 }
 
-void print_json(const nlohmann::ordered_json& json) {
-    fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+void print_json(const Json& json) {
+    fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
 }
 
 void print_warning(std::string_view text) {
@@ -176,7 +176,7 @@ void print_error(const Error& error) {
     }
 }
 
-nlohmann::ordered_json error_json(const Error& error) {
+Json error_json(const Error& error) {
     return {{"code", error_code_name(error.code())},
             {"message", error.message()},
             {"detail", error.detail()},

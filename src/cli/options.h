@@ -6,10 +6,10 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "core/json.h"
 #include "core/settings.h"
 #include "io/cancel.h"
 #include "io/progress.h"
@@ -82,11 +82,11 @@ void add_quiet_option(CLI::App& command, Context& context);
 void add_examples(CLI::App& command, const std::vector<std::string>& examples);
 
 // Pretty-printed with a newline to stdout, other bytes than UTF-8 replaced.
-void print_json(const nlohmann::ordered_json& json);
+void print_json(const Json& json);
 void print_warning(std::string_view text);  // "immbackup: warning: …" on stderr
 void print_error(const Error& error);       // "immbackup: error: …", DETAIL and HINT lines
 // {"code","message","detail","hint"}, as in the audit log.
-nlohmann::ordered_json error_json(const Error& error);
+Json error_json(const Error& error);
 // "1.5 GB" (powers of 1000), "12 B"
 std::string size_text(std::uint64_t bytes);
 // "4 s", "2 min 05 s", "3 h 07 min"

@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <nlohmann/json.hpp>
 
 #include "core/catalog_fold.h"
 #include "core/error.h"
 #include "core/events.h"
+#include "core/json.h"
 #include "core/names.h"
 #include "core/time.h"
 

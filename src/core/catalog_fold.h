@@ -4,16 +4,14 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
 #include "core/catalog.h"
+#include "core/json.h"
 #include "core/time.h"
 
 namespace immbackup::fold {
-
-using Json = nlohmann::json;
 
 inline std::string text(const Json& json, const char* name) {
     const auto found = json.find(name);

@@ -20,7 +20,7 @@ struct Option {
 // pg_dump 14 to 18, without everything that decides about format (-F, -j, -Z), output (-f, -v),
 // connection (-h, -p, -U, -W, -w, -d), snapshot, what makes a dump not load into an empty database
 // (-c, -C, --if-exists), or what immbackup sets itself (--lock-wait-timeout).
-constexpr std::array kAllowed{
+constexpr std::array kAllowedOptions{
     Option{"a", Argument::none},
     Option{"data-only", Argument::none},
     Option{"b", Argument::none},
@@ -90,9 +90,9 @@ constexpr std::array kAllowed{
 };
 
 const Option* find(std::string_view name) {
-    const auto found = std::find_if(kAllowed.begin(), kAllowed.end(),
+    const auto found = std::find_if(kAllowedOptions.begin(), kAllowedOptions.end(),
                                     [&](const Option& o) { return o.name == name; });
-    return found == kAllowed.end() ? nullptr : &*found;
+    return found == kAllowedOptions.end() ? nullptr : &*found;
 }
 
 std::string refused(std::string_view what) {

@@ -5,17 +5,15 @@
 #include <array>
 #include <charconv>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/names.h"
 
 namespace immbackup {
 
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr std::array<std::pair<JobEventKind, std::string_view>, 9> kKinds{{
     {JobEventKind::run, "run"},
@@ -110,7 +108,7 @@ void read(const Json& json, const char* name, T& out) {
         } else {
             out = found->get<T>();
         }
-    } catch (const nlohmann::json::exception&) {
+    } catch (const Json::exception&) {
         good = false;
     }
     if (!good) {

@@ -2,9 +2,7 @@
 
 namespace immbackup {
 
-nlohmann::ordered_json parse_bounded(const char* document, std::string_view text,
-                                     std::size_t limit) {
-    using Json = nlohmann::ordered_json;
+Json parse_bounded(const char* document, std::string_view text, std::size_t limit) {
     const auto bad = [&](const char* why) {
         return Error(ErrorCode::corrupt, fmt::format("the {} is not usable: {}", document, why));
     };

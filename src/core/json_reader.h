@@ -5,27 +5,26 @@
 #include <fmt/format.h>
 
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <type_traits>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/time.h"
 
 namespace immbackup {
 
 // Error(corrupt) where the text is larger than `limit`, nested deeper than any document of ours, or
 // no JSON. `document` is what errors call it.
-nlohmann::ordered_json parse_bounded(const char* document, std::string_view text,
-                                     std::size_t limit);
+Json parse_bounded(const char* document, std::string_view text, std::size_t limit);
 
 // Reads members with errors that name them: "the manifest is not usable: \"server.version\" is
 // missing". Error(corrupt).
 class JsonReader {
   public:
     // `document` is what errors call the whole ("manifest").
-    JsonReader(const char* document, const nlohmann::ordered_json& json, std::string path = {})
+    JsonReader(const char* document, const Json& json, std::string path = {})
         : document_(document), json_(json), path_(std::move(path)) {
         if (!json_.is_object()) {
             throw bad(path_.empty() ? "the document" : path_, "is not an object");
@@ -34,11 +33,11 @@ class JsonReader {
 
     template <typename T>
     void get(const char* name, T& out) const {
-        const nlohmann::ordered_json& value = member(name);
+        const Json& value = member(name);
         try {
             check_number<T>(value, name);
             out = value.get<T>();
-        } catch (const nlohmann::json::exception&) {
+        } catch (const Json::exception&) {
             throw bad(full(name), "has the wrong type");
         }
     }
@@ -63,15 +62,15 @@ class JsonReader {
 
     JsonReader object(const char* name) const { return {document_, member(name), full(name)}; }
 
-    const nlohmann::ordered_json& array(const char* name) const {
-        const nlohmann::ordered_json& value = member(name);
+    const Json& array(const char* name) const {
+        const Json& value = member(name);
         if (!value.is_array()) {
             throw bad(full(name), "is not an array");
         }
         return value;
     }
 
-    const nlohmann::ordered_json& member(const char* name) const {
+    const Json& member(const char* name) const {
         const auto found = json_.find(name);
         if (found == json_.end()) {
             throw bad(full(name), "is missing");
@@ -87,7 +86,7 @@ class JsonReader {
   private:
     // nlohmann would convert -1 to a huge size and 1.5 to 1 without a word.
     template <typename T>
-    void check_number(const nlohmann::ordered_json& value, const char* name) const {
+    void check_number(const Json& value, const char* name) const {
         if constexpr (std::is_same_v<T, std::uint64_t>) {
             if (!value.is_number_unsigned()) {
                 throw bad(full(name), "is not a whole number of zero or more");
@@ -112,7 +111,7 @@ class JsonReader {
     }
 
     const char* document_;
-    const nlohmann::ordered_json& json_;
+    const Json& json_;
     std::string path_;
 };
 

@@ -9,7 +9,7 @@ namespace {
 using namespace std::chrono_literals;
 
 // A lock that ends so shortly before its artifact may go is not worth another.
-constexpr auto kTolerance = 1h;
+constexpr auto kLockTolerance = 1h;
 
 // Until when the artifact shall be there: for ever under a hold.
 std::optional<Time> kept_until(const ArtifactEntry& entry) {
@@ -25,7 +25,7 @@ std::optional<Dates> short_lock(const ArtifactEntry& entry) {
     const auto locked = parse_time(entry.locked_until);
     const auto kept = kept_until(entry);
     if (!entry.exists() || entry.upload != "locked" || !locked || !kept ||
-        *kept <= *locked + kTolerance) {
+        *kept <= *locked + kLockTolerance) {
         return std::nullopt;
     }
     return Dates{*locked, *kept};
@@ -50,7 +50,7 @@ std::optional<Time> extension_due(const ArtifactEntry& entry, int lock_days) {
     // With locks of few days they would always be in their last three: a quarter is worth it.
     const auto length = std::chrono::days(lock_days);
     const auto step =
-        std::clamp<Time::duration>(Time::duration(length) / 4, kTolerance, Time::duration(24h));
+        std::clamp<Time::duration>(Time::duration(length) / 4, kLockTolerance, Time::duration(24h));
     return std::max(dates->locked - kExtendBefore,
                     std::min(dates->kept, dates->locked + step) - length);
 }

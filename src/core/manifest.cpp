@@ -2,10 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "core/digest.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/json_reader.h"
 #include "core/names.h"
 
@@ -13,9 +12,7 @@ namespace immbackup {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-constexpr const char* kDocument = "manifest";
+constexpr const char* kManifestDocument = "manifest";
 
 Json database_json(const DatabaseProperties& database) {
     Json settings = Json::array();
@@ -61,14 +58,14 @@ DatabaseProperties read_database(const JsonReader& in) {
     in.get("connection_limit", out.connection_limit);
     in.get("comment", out.comment);
     for (const Json& entry : in.array("settings")) {
-        const JsonReader setting(kDocument, entry, "\"database.settings\"");
+        const JsonReader setting(kManifestDocument, entry, "\"database.settings\"");
         setting.get("role", out.settings.emplace_back().role);
         setting.get("setting", out.settings.back().setting);
     }
     out.has_grants = !in.member("grants").is_null();
     if (out.has_grants) {
         for (const Json& entry : in.array("grants")) {
-            const JsonReader grant(kDocument, entry, "\"database.grants\"");
+            const JsonReader grant(kManifestDocument, entry, "\"database.grants\"");
             DatabaseGrant& added = out.grants.emplace_back();
             grant.get("grantee", added.grantee);
             grant.get("privilege", added.privilege);
@@ -79,7 +76,7 @@ DatabaseProperties read_database(const JsonReader& in) {
 }
 
 Manifest read_manifest(const Json& json) {
-    const JsonReader in(kDocument, json);
+    const JsonReader in(kManifestDocument, json);
     int format = 0;
     in.get("format", format);
     if (format > kManifestFormat) {
@@ -115,7 +112,7 @@ Manifest read_manifest(const Json& json) {
     in.get("compression", out.compression);
     in.get("compressor", out.compressor);
     for (const Json& entry : in.array("tables")) {
-        const JsonReader table(kDocument, entry, "\"tables\"");
+        const JsonReader table(kManifestDocument, entry, "\"tables\"");
         TableContent& added = out.tables.emplace_back();
         table.get("name", added.name);
         table.get("rows", added.rows);
@@ -201,7 +198,7 @@ std::string manifest_to_json(const Manifest& manifest) {
 }
 
 Manifest manifest_from_json(std::string_view text) {
-    return read_manifest(parse_bounded(kDocument, text, kMaxManifestSize));
+    return read_manifest(parse_bounded(kManifestDocument, text, kMaxManifestSize));
 }
 
 }  // namespace immbackup

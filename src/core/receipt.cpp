@@ -10,9 +10,7 @@ namespace immbackup {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-constexpr const char* kDocument = "receipt";
+constexpr const char* kReceiptDocument = "receipt";
 
 ReceiptObject read_object(const JsonReader& in) {
     ReceiptObject out;
@@ -69,8 +67,8 @@ std::string receipt_to_json(const Receipt& receipt) {
 }
 
 Receipt receipt_from_json(std::string_view text, std::string_view receipt_key) {
-    const Json json = parse_bounded(kDocument, text, kMaxReceiptSize);
-    const JsonReader in(kDocument, json);
+    const Json json = parse_bounded(kReceiptDocument, text, kMaxReceiptSize);
+    const JsonReader in(kReceiptDocument, json);
     int format = 0;
     in.get("format", format);
     if (format > kReceiptFormat) {

@@ -203,11 +203,11 @@ bool Schedule::date_matches(const Expression& e, unsigned month, unsigned day, u
 
 namespace {
 
-struct LocalDate {
+struct ScheduleDate {
     unsigned month, day, weekday;
 };
 
-LocalDate date_of(date::local_days day) {
+ScheduleDate date_of(date::local_days day) {
     const date::year_month_day ymd{day};
     return {static_cast<unsigned>(ymd.month()), static_cast<unsigned>(ymd.day()),
             date::weekday{day}.c_encoding()};
@@ -221,7 +221,7 @@ std::optional<Time> Schedule::next_real_minute(const Expression& e, Time time) c
     using namespace std::chrono;
     const Zone zone(timezone_);
     const auto matches = [&](date::local_days day) {
-        const LocalDate d = date_of(day);
+        const ScheduleDate d = date_of(day);
         return date_matches(e, d.month, d.day, d.weekday);
     };
     auto minute = floor<minutes>(time) + minutes{1};
@@ -253,7 +253,7 @@ std::optional<Time> Schedule::next_fixed_time(const Expression& e, Time time) co
         date::floor<date::days>(zone.to_local(floor<seconds>(time))) - date::days{1};
     for (int i = 0; i < kMaxDays; ++i) {
         const auto day = day_before + date::days{i};
-        const LocalDate d = date_of(day);
+        const ScheduleDate d = date_of(day);
         if (!date_matches(e, d.month, d.day, d.weekday)) {
             continue;
         }

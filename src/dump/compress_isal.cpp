@@ -16,15 +16,10 @@ namespace immbackup {
 
 namespace {
 
-constexpr std::size_t kBlock = std::size_t{256} * 1024;
 constexpr int kFast = 1;
 constexpr int kHard = 3;
 static_assert(kHard == kIsalMaxLevel);
 
-// ISA-L reads through pointers to non-const.
-unsigned char* input(std::span<const std::byte> bytes) {
-    return const_cast<unsigned char*>(reinterpret_cast<const unsigned char*>(bytes.data()));
-}
 unsigned char* output(std::span<std::byte> bytes) {
     return reinterpret_cast<unsigned char*>(bytes.data());
 }
@@ -110,7 +105,7 @@ class IsalPieces final : public PieceCompressor {
 class IsalDecompressor final : public Decompressor {
   public:
     explicit IsalDecompressor(ByteSink sink)
-        : sink_(std::move(sink)), output_(kBlock), state_(std::make_unique<inflate_state>()) {
+        : sink_(std::move(sink)), output_(kOutputBlock), state_(std::make_unique<inflate_state>()) {
         isal_inflate_init(state_.get());
         // isal_inflate() itself would forget, between two calls, what it has read of a header
         // (ISA-L 2.30): so the header is read by its own function, and only the trailer checked by
@@ -128,13 +123,13 @@ class IsalDecompressor final : public Decompressor {
             state_->avail_in = static_cast<std::uint32_t>(part.size());
             do {
                 state_->next_out = output(output_);
-                state_->avail_out = kBlock;
+                state_->avail_out = kOutputBlock;
                 const int result = header_read_ ? isal_inflate(state_.get()) : read_header();
                 if (result != ISAL_DECOMP_OK && result != ISAL_END_INPUT) {
                     throw bad_gzip(reason(result));
                 }
-                if (state_->avail_out < kBlock) {
-                    sink_(std::span(output_).first(kBlock - state_->avail_out));
+                if (state_->avail_out < kOutputBlock) {
+                    sink_(std::span(output_).first(kOutputBlock - state_->avail_out));
                 }
                 ended_ = state_->block_state == ISAL_BLOCK_FINISH;
             } while (!ended_ && (state_->avail_in > 0 || state_->avail_out == 0));

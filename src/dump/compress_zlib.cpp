@@ -12,13 +12,6 @@ namespace immbackup {
 
 namespace {
 
-constexpr std::size_t kBlock = std::size_t{256} * 1024;
-
-// zlib reads through pointers to non-const.
-Bytef* input(std::span<const std::byte> bytes) {
-    return const_cast<Bytef*>(reinterpret_cast<const Bytef*>(bytes.data()));
-}
-
 class ZlibPieces final : public PieceCompressor {
   public:
     explicit ZlibPieces(int level) {
@@ -60,7 +53,7 @@ class ZlibPieces final : public PieceCompressor {
 
 class ZlibDecompressor final : public Decompressor {
   public:
-    explicit ZlibDecompressor(ByteSink sink) : sink_(std::move(sink)), output_(kBlock) {
+    explicit ZlibDecompressor(ByteSink sink) : sink_(std::move(sink)), output_(kOutputBlock) {
         if (inflateInit2(&stream_, MAX_WBITS + 16) != Z_OK) {
             throw Error(ErrorCode::internal, "could not set up zlib");
         }
@@ -89,14 +82,14 @@ void ZlibDecompressor::feed(std::span<const std::byte> bytes) {
         stream_.avail_in = static_cast<uInt>(part.size());
         do {
             stream_.next_out = reinterpret_cast<Bytef*>(output_.data());
-            stream_.avail_out = kBlock;
+            stream_.avail_out = kOutputBlock;
             const int result = inflate(&stream_, Z_NO_FLUSH);
             if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR) {
                 throw bad_gzip(std::string("zlib says: ") +
                                (stream_.msg != nullptr ? stream_.msg : "invalid data") + ".");
             }
-            if (stream_.avail_out < kBlock) {
-                sink_(std::span(output_).first(kBlock - stream_.avail_out));
+            if (stream_.avail_out < kOutputBlock) {
+                sink_(std::span(output_).first(kOutputBlock - stream_.avail_out));
             }
             ended_ = result == Z_STREAM_END;
         } while (!ended_ && (stream_.avail_in > 0 || stream_.avail_out == 0));

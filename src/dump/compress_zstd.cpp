@@ -13,8 +13,6 @@ namespace immbackup {
 
 namespace {
 
-constexpr std::size_t kBlock = std::size_t{256} * 1024;
-
 // The memory of a job is bounded whatever the level. The window is, so that a reader's is, too (the
 // reader below refuses larger ones). Each thread of libzstd's has tables and input of its own: at
 // level 3 about 6 MiB, at level 9 about 15; beyond that the tables themselves are bounded, and
@@ -96,7 +94,9 @@ Error bad_zstd(std::string detail) {
 class ZstdDecompressor final : public Decompressor {
   public:
     explicit ZstdDecompressor(ByteSink sink)
-        : sink_(std::move(sink)), output_(kBlock), context_(ZSTD_createDCtx(), ZSTD_freeDCtx) {
+        : sink_(std::move(sink)),
+          output_(kOutputBlock),
+          context_(ZSTD_createDCtx(), ZSTD_freeDCtx) {
         if (!context_) {
             throw std::bad_alloc();
         }

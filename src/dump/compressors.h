@@ -8,6 +8,14 @@
 
 namespace immbackup {
 
+// What a decompressor hands on at a time, in bytes.
+inline constexpr std::size_t kOutputBlock = std::size_t{256} * 1024;
+
+// zlib and ISA-L read through pointers to non-const.
+inline unsigned char* input(std::span<const std::byte> bytes) {
+    return const_cast<unsigned char*>(reinterpret_cast<const unsigned char*>(bytes.data()));
+}
+
 std::unique_ptr<PieceCompressor> make_zlib_pieces(int level);
 std::string zlib_name();
 std::uint32_t zlib_crc(std::span<const std::byte> bytes);

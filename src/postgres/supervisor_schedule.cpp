@@ -1,8 +1,8 @@
 // What is due: the supervisor's timetable, the runs that nobody asked for, and who is told of what
 // became of them.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "core/json.h"
 #include "io/clock.h"
 #include "postgres/guard.h"
 #include "postgres/supervisor.h"
@@ -10,8 +10,6 @@
 namespace immbackup {
 
 namespace {
-
-using Json = nlohmann::json;
 
 TimestampTz timestamp_of(std::optional<Time> time) {
     constexpr std::int64_t kPostgresEpochMs = 946'684'800'000;

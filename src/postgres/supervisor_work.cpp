@@ -2,8 +2,8 @@
 // the recovery after a job that died, and backup runs; and what follows from how each ended.
 #include <algorithm>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
+#include "core/json.h"
 #include "io/clock.h"
 #include "postgres/guard.h"
 #include "postgres/supervisor.h"
@@ -20,8 +20,6 @@ constexpr std::uint64_t kStopRecordLimit = 3'000;
 constexpr std::uint64_t kRunTimeoutSlack = 60'000;
 // Somebody else holds the backup directory.
 constexpr std::uint64_t kBusyRetry = 30'000;
-
-using Json = nlohmann::json;
 
 std::string body_text(const Json& body) {
     return body.dump(-1, ' ', true, Json::error_handler_t::replace);

@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "core/catalog.h"
+#include "core/json.h"
 #include "core/lock_dates.h"
 #include "core/names.h"
 #include "core/retention.h"
@@ -50,7 +50,7 @@ void write_record(RowWriter& row, const AuditRecord* record, const std::string& 
         return;
     }
     // The envelope was checked; the body only its owner can judge.
-    const bool is_json = nlohmann::json::accept(record->body);
+    const bool is_json = Json::accept(record->body);
     row.number(record->seq);
     row.time_or_null(record->time);
     row.text(record->origin);

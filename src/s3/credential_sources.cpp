@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "core/digest.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/settings.h"
 #include "io/file.h"
+#include "s3/http.h"
 #include "s3/lock_terms.h"
 #include "s3/uri.h"
 #include "s3/xml.h"
@@ -17,13 +17,6 @@ namespace immbackup::s3 {
 namespace {
 
 constexpr std::size_t kTokenLimit = 64 << 10;
-
-std::string trimmed(const std::string& text) {
-    const std::size_t first = text.find_first_not_of(" \t\r\n");
-    return first == std::string::npos
-               ? std::string()
-               : text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
-}
 
 Error not_usable(const std::string& source, const std::string& why) {
     return {ErrorCode::config,
@@ -45,7 +38,7 @@ Error refused(const std::string& source, const PlainAnswer& answer, const std::s
 // The JSON that container endpoint, IMDS and credential_process answer alike, up to the name of
 // the token.
 Credentials from_json(const std::string& source, const std::string& text, const char* token_name) {
-    const auto json = nlohmann::json::parse(text, nullptr, false);
+    const auto json = Json::parse(text, nullptr, false);
     Credentials out;
     out.source = source;
     if (!json.is_object()) {
@@ -136,7 +129,7 @@ std::string variable(const CredentialInputs& inputs, const char* name) {
 }
 
 Credentials from_web_identity(const CredentialInputs& inputs, const WebIdentity& identity) {
-    const std::string token = trimmed(read_named_file(identity.token_file, kTokenLimit));
+    const std::string token(trimmed(read_named_file(identity.token_file, kTokenLimit)));
     return ask_sts(
         inputs, "STS (web identity)",
         {{"Action", "AssumeRoleWithWebIdentity"},
@@ -168,8 +161,8 @@ Credentials from_process(const CredentialInputs& inputs, const std::string& comm
         throw not_usable(source, "its command line is empty, or a quote in it is not closed");
     }
     const std::string out = inputs.run(*arguments);
-    const auto json = nlohmann::json::parse(out, nullptr, false);
-    if (!json.is_object() || json.value("Version", nlohmann::json()) != 1) {
+    const auto json = Json::parse(out, nullptr, false);
+    if (!json.is_object() || json.value("Version", Json()) != 1) {
         throw not_usable(source, "its output is not a JSON object of version 1");
     }
     return from_json(source, out, "SessionToken");
@@ -226,12 +219,12 @@ std::optional<Credentials> from_instance(const CredentialInputs& inputs) {
         return std::nullopt;
     }
     const std::string roles = "/latest/meta-data/iam/security-credentials/";
-    const Headers headers{{"x-aws-ec2-metadata-token", trimmed(token.body)}};
+    const Headers headers{{"x-aws-ec2-metadata-token", std::string(trimmed(token.body))}};
     const PlainAnswer role = inputs.fetch({"GET", base + roles, headers, {}, true});
     if (role.status != 200) {
         return std::nullopt;  // an instance without a role
     }
-    const std::string name = trimmed(role.body.substr(0, role.body.find('\n')));
+    const std::string name(trimmed(role.body.substr(0, role.body.find('\n'))));
     const PlainAnswer answer =
         inputs.fetch({"GET", base + roles + encode(name), headers, {}, true});
     if (answer.status != 200) {

@@ -21,13 +21,6 @@ constexpr std::chrono::minutes kRenewBefore{5};
 constexpr std::size_t kProfileLimit = 1 << 20;
 constexpr unsigned kMaxRoles = 5;  // source_profile of source_profile of ...
 
-std::string_view trimmed(std::string_view text) {
-    const std::size_t first = text.find_first_not_of(" \t\r");
-    return first == std::string_view::npos
-               ? std::string_view()
-               : text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
-}
-
 std::string member(const Profile& profile, std::string_view name) {
     const auto found = profile.find(name);
     return found == profile.end() ? std::string() : found->second;

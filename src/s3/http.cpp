@@ -14,9 +14,17 @@
 
 namespace immbackup::s3 {
 
+std::string_view trimmed(std::string_view text) {
+    constexpr const char* kBlanks = " \t\r\n";
+    const std::size_t first = text.find_first_not_of(kBlanks);
+    return first == std::string_view::npos
+               ? std::string_view()
+               : text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
+}
+
 namespace {
 
-void prepare_library() {
+void prepare_curl() {
     static std::once_flag once;
     std::call_once(once, [] {
         if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
@@ -53,17 +61,6 @@ std::string lower(std::string_view text) {
     std::transform(out.begin(), out.end(), out.begin(),
                    [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
     return out;
-}
-
-std::string_view trimmed(std::string_view text) {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) {
-        text.remove_prefix(1);
-    }
-    while (!text.empty() &&
-           std::string_view(" \t\r\n").find(text.back()) != std::string_view::npos) {
-        text.remove_suffix(1);
-    }
-    return text;
 }
 
 }  // namespace
@@ -222,7 +219,7 @@ struct HttpHandle::State {
 };
 
 HttpHandle::HttpHandle(const HttpOptions& options) : options_(options) {
-    prepare_library();
+    prepare_curl();
     state_ = std::make_unique<State>();
 }
 

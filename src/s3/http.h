@@ -10,11 +10,15 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "io/cancel.h"
 #include "s3/sigv4.h"
 
 namespace immbackup::s3 {
+
+// Without blanks and ends of lines before and after it.
+std::string_view trimmed(std::string_view text);
 
 // Shares a number of bytes a second among all who send. Safe from any thread.
 class Throttle {

@@ -12,7 +12,7 @@ namespace {
 constexpr const char* kAlgorithm = "AWS4-HMAC-SHA256";
 
 // Without blanks at the ends, and with one for every run of them.
-std::string trimmed(std::string_view value) {
+std::string canonical_value(std::string_view value) {
     std::string out;
     for (const char c : value) {
         if (c != ' ' && c != '\t') {
@@ -45,7 +45,7 @@ std::string canonical_request(const Signable& request) {
     std::string out =
         request.method + "\n" + request.path + "\n" + canonical_query(request.query) + "\n";
     for (const auto& [name, value] : request.headers) {
-        out += name + ":" + trimmed(value) + "\n";
+        out += name + ":" + canonical_value(value) + "\n";
     }
     return out + "\n" + signed_headers(request.headers) + "\n" + request.payload_hash;
 }

@@ -12,7 +12,7 @@ namespace immbackup::s3 {
 namespace {
 
 // A parser's own thread may not be the first one to use libxml2.
-void prepare_library() {
+void prepare_libxml() {
     static std::once_flag once;
     std::call_once(once, [] { xmlInitParser(); });
 }
@@ -38,7 +38,7 @@ void XmlDocument::Free::operator()(_xmlDoc* document) const {
 }
 
 XmlDocument XmlDocument::parse(std::string_view text) {
-    prepare_library();
+    prepare_libxml();
     if (text.size() > kXmlLimit) {
         throw Error(ErrorCode::corrupt, "the store's answer is too large");
     }

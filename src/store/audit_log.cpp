@@ -17,7 +17,6 @@ namespace immbackup {
 
 namespace {
 
-constexpr int kLockWaitMs = 10'000;
 constexpr unsigned kCheckpointMode = 0600;
 
 // Runs `act`; what the file layer throws becomes an error of the audit log (a full disk stays one).
@@ -81,7 +80,7 @@ void AuditLog::save_checkpoint() {
     try {
         const std::lock_guard guard(*mutex_);
         const Fd locked = open_file(folder, O_RDONLY | O_DIRECTORY);
-        const FileLock lock(locked, folder, kLockWaitMs);
+        const FileLock lock(locked, folder, kAuditLockWaitMs);
         remove_file(temporary);
         const Fd fd = open_file(temporary, O_WRONLY | O_CREAT | O_EXCL, kCheckpointMode);
         give_to_owner_of(folder, fd, temporary);

@@ -11,6 +11,9 @@
 
 namespace immbackup {
 
+// How long a writer waits for another who holds the log.
+inline constexpr int kAuditLockWaitMs = 10'000;
+
 class AuditWriter {
   public:
     virtual ~AuditWriter() = default;

@@ -26,7 +26,6 @@ namespace immbackup {
 namespace {
 
 constexpr unsigned kLogMode = 0600;
-constexpr int kLockWaitMs = 10'000;
 // Allocated beyond the end of the file, so that a failure can be recorded on a full disk.
 constexpr off_t kReserve = 256 * 1024;
 
@@ -95,11 +94,11 @@ class PlainAuditWriter final : public AuditWriter {
 
     void begin(Catalog& catalog) override;
     void catch_up(Catalog& catalog) override {
-        const FileLock lock(fd_, layout_.audit_log(), kLockWaitMs);
+        const FileLock lock(fd_, layout_.audit_log(), kAuditLockWaitMs);
         fold_tail(catalog);
     }
     AuditRecord append(Catalog& catalog, const char* event, const std::string& body) override {
-        const FileLock lock(fd_, layout_.audit_log(), kLockWaitMs);
+        const FileLock lock(fd_, layout_.audit_log(), kAuditLockWaitMs);
         fold_tail(catalog);
         return write_record(catalog, event, body);
     }
@@ -138,7 +137,7 @@ void PlainAuditWriter::begin(Catalog& catalog) {
                    has_inode_flag(fd_, InodeFlag::append_only);
     sync_directory(layout_.logs());
     catalog = load_checkpoint(layout_, fd_);
-    const FileLock lock(fd_, path, kLockWaitMs);
+    const FileLock lock(fd_, path, kAuditLockWaitMs);
     fold_tail(catalog);
     // Also where another first record was torn.
     if (catalog.instance.empty()) {

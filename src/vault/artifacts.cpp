@@ -14,7 +14,6 @@ namespace immbackup::vault {
 namespace {
 
 constexpr std::string_view kAttested = ".sealed";
-constexpr mode_t kSealedMode = 0440;
 
 RecordState read_record(const Fd& fd, SealRecord& record) {
     std::array<char, kMaxSealRecord> text{};

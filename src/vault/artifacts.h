@@ -2,6 +2,8 @@
 // it.
 #pragma once
 
+#include <sys/types.h>
+
 #include <array>
 #include <optional>
 #include <string>
@@ -11,6 +13,9 @@
 #include "vault/tree.h"
 
 namespace immbackup::vault {
+
+// Of what is sealed: its owner and the group read it.
+inline constexpr mode_t kSealedMode = 0440;
 
 struct SealedFile {
     Fd fd;  // for reading; empty: there is no such file

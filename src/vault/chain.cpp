@@ -37,8 +37,8 @@ std::optional<std::uint64_t> take_number(std::string_view& text) {
     return value && *value > 0 ? value : std::nullopt;
 }
 
-std::optional<std::string> member(std::string_view& text, std::string_view before,
-                                  std::size_t limit) {
+std::optional<std::string> take_member(std::string_view& text, std::string_view before,
+                                       std::size_t limit) {
     return take(text, before) ? take_quoted(text, limit) : std::nullopt;
 }
 
@@ -71,10 +71,10 @@ std::optional<Record> parse_line(std::string_view line) {
         return std::nullopt;
     }
     const auto seq = take_number(rest);
-    const auto time = member(rest, ",\"time\":\"", 24);
-    const auto origin = member(rest, ",\"origin\":\"", 16);
-    const auto prev = member(rest, ",\"prev\":\"", 64);
-    const auto event = member(rest, ",\"event\":\"", 48);
+    const auto time = take_member(rest, ",\"time\":\"", 24);
+    const auto origin = take_member(rest, ",\"origin\":\"", 16);
+    const auto prev = take_member(rest, ",\"prev\":\"", 64);
+    const auto event = take_member(rest, ",\"event\":\"", 48);
     if (!seq || !time || !parse_time(*time) || !origin || !is_word(*origin, 16) || !prev ||
         !is_hex_digest(*prev) || !event || !is_word(*event, 48) || !take(rest, ",\"body\":") ||
         !is_json_object(rest)) {

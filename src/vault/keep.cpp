@@ -7,8 +7,6 @@ namespace immbackup::vault {
 
 namespace {
 
-constexpr mode_t kMode = 0440;
-
 // An artifact of which something stands, sealed as far as it does.
 Artifact sealed_artifact(const Tree& tree, const std::string& stem) {
     Artifact artifact = look_at(tree, stem);
@@ -64,7 +62,7 @@ std::string extend(Session& session, const Request& request) {
     SealRecord record = artifact.file(FileKind::artifact).record;
     record.retain_until = until;
     put_small(tree.records(), extension_name(stem, artifact.extensions + 1),
-              format_record(record) + '\n', kMode, session.level() == Level::vault);
+              format_record(record) + '\n', kSealedMode, session.level() == Level::vault);
     const Appended said = session.record(
         "retention_extended", "\"artifacts\":{" + member(stem.c_str(), format_time(until)) + '}');
     return field("retain_until", format_time(until)) + field("changed", "1") + place(said);
@@ -81,7 +79,7 @@ std::string hold(Session& session, const Request& request) {
               format_hold(stem, sample_clocks().wall, session.caller().uid, request.get("actor"),
                           request.get("reason")) +
                   '\n',
-              kMode, session.level() == Level::vault);
+              kSealedMode, session.level() == Level::vault);
     const Appended said =
         session.record("artifact_held", member("artifact", stem) + ',' + said_by(request));
     return field("changed", "1") + place(said);

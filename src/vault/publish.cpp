@@ -9,8 +9,6 @@ namespace immbackup::vault {
 
 namespace {
 
-constexpr mode_t kSealedMode = 0440;
-
 // The record and the mode, while the file still has no name. From here on its owner, too, can
 // write neither content nor attributes by opening it anew.
 void finish(const Unnamed& file, const SealRecord& record) {

@@ -6,26 +6,27 @@ namespace immbackup::vault {
 
 namespace {
 
-[[noreturn]] void refuse(const std::string& stem, const std::string& why,
-                         const std::string& hint = {}) {
+[[noreturn]] void refuse_purge(const std::string& stem, const std::string& why,
+                               const std::string& hint = {}) {
     throw Failure{Code::permission, "\"" + stem + "\" stays: " + why, hint};
 }
 
 void check_file(const Session& session, const SealedFile& file, const std::string& stem,
                 Millis now) {
     if (file.state == RecordState::newer) {
-        refuse(stem, "its seal record is of a newer version than this helper knows");
+        refuse_purge(stem, "its seal record is of a newer version than this helper knows");
     }
     if (file.state != RecordState::sound) {
-        refuse(stem, "its seal record is not sound");
+        refuse_purge(stem, "its seal record is not sound");
     }
     if (!file.sealed()) {
-        refuse(stem, "a file of it has lost its flag", "The verb recover gives it again.");
+        refuse_purge(stem, "a file of it has lost its flag", "The verb recover gives it again.");
     }
     // The kernel set ctime when the flag was set, and nobody can forge it under the flag.
     const Millis frozen = file.changed + session.config().min_retention;
     if (now < frozen) {
-        refuse(stem, "it was sealed too short a time ago, and may go at " + format_time(frozen));
+        refuse_purge(stem,
+                     "it was sealed too short a time ago, and may go at " + format_time(frozen));
     }
 }
 
@@ -35,7 +36,7 @@ void check_all(const Session& session, const Artifact& artifact, const ClockStat
         throw Failure{Code::not_found, "the vault has no artifact \"" + stem + "\"", {}};
     }
     if (artifact.held) {
-        refuse(stem, "it is held", "An operator can release it.");
+        refuse_purge(stem, "it is held", "An operator can release it.");
     }
     for (const SealedFile& file : artifact.files) {
         if (file.there()) {
@@ -43,17 +44,18 @@ void check_all(const Session& session, const Artifact& artifact, const ClockStat
         }
     }
     if (artifact.undated) {
-        refuse(stem, "a record of it cannot be read, so that nobody knows how long it is kept");
+        refuse_purge(stem,
+                     "a record of it cannot be read, so that nobody knows how long it is kept");
     }
     if (clock.wall < artifact.retain_until) {
-        refuse(stem, "it is sealed until " + format_time(artifact.retain_until));
+        refuse_purge(stem, "it is sealed until " + format_time(artifact.retain_until));
     }
     const std::uint64_t keep = session.config().keep_newest;
     if (artifact.attested && newer_sealed(session.tree(), artifact, keep) < keep) {
-        refuse(stem, "it is one of the newest " + std::to_string(keep) + " of its database");
+        refuse_purge(stem, "it is one of the newest " + std::to_string(keep) + " of its database");
     }
     if (const std::string why = clock.blocked(); !why.empty()) {
-        refuse(stem, "the clock is not trusted: " + why, "An operator can accept the clock.");
+        refuse_purge(stem, "the clock is not trusted: " + why, "An operator can accept the clock.");
     }
 }
 

@@ -56,14 +56,14 @@ int flag_bits(Flag flag) {
 }
 
 Fd open_folder(const Fd& root, const std::string& name, const Ids& ids) {
-    constexpr mode_t kMode = 02750;
+    constexpr mode_t kFolderMode = 02750;
     Fd fd = open_at(root.get(), name, O_RDONLY | O_DIRECTORY);
     if (!fd) {
         throw system_failure(errno, "open the vault's folder \"" + name + "\"");
     }
     const struct stat status = status_of(fd);
     if (status.st_uid != ids.user || status.st_gid != ids.client_group ||
-        (status.st_mode & 07777) != kMode) {
+        (status.st_mode & 07777) != kFolderMode) {
         throw Failure{Code::config,
                       "the vault's folder \"" + name +
                           "\" has not the owner, group and mode (2750) that it must have",

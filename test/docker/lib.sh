@@ -45,7 +45,7 @@ show_logs() { # PROJECT
 # the suite's time.
 build_stage() { # STAGE DOCKER_BUILD_OPTION...
     docker build --target "$1" --network host -f "$ROOT/docker/Dockerfile" --build-arg "BASE_IMAGE=$BASE" --build-arg CXXFLAGS=-O0 \
-        --build-arg "CMAKE_OPTIONS=-DCMAKE_BUILD_TYPE=None -DIMMBACKUP_PCH=ON" "${@:2}" "$ROOT"
+        "${@:2}" "$ROOT"
 }
 build_image() {
     [ -n "${IMMBACKUP_TEST_IMAGE:-}" ] ||

@@ -8,11 +8,11 @@
 #include <atomic>
 #include <cstdio>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "core/digest.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "io/cancel.h"
 #include "io/clock.h"
 #include "io/file.h"
@@ -25,7 +25,6 @@ namespace {
 
 using namespace immbackup;
 using namespace immbackup::s3;
-using Json = nlohmann::ordered_json;
 
 struct Arguments {
     S3Options s3;

@@ -11,10 +11,10 @@ namespace {
 constexpr const char* kUntil = "2026-02-17T12:00:00.000Z";
 constexpr const char* kLater = "2026-03-17T12:00:00.000Z";
 
-struct Log {
+struct NumberedLog {
     std::vector<AuditRecord> records;
     std::vector<std::string> lines;
-    explicit Log(std::uint64_t count, const std::string& body = "{}") {
+    explicit NumberedLog(std::uint64_t count, const std::string& body = "{}") {
         std::string prev(kZeroHash);
         for (std::uint64_t seq = 1; seq <= count; ++seq) {
             AuditRecord record{seq, "2026-01-18T12:00:00.000Z", "job", prev, "sweep", body, ""};
@@ -41,7 +41,7 @@ std::string text(const std::vector<AnchorRange>& ranges) {
     return out;
 }
 
-AnchorReport compared(AnchorBook& book, const Log& log) {
+AnchorReport compared(AnchorBook& book, const NumberedLog& log) {
     for (const auto& record : log.records) {
         book.compare(record);
     }
@@ -49,7 +49,7 @@ AnchorReport compared(AnchorBook& book, const Log& log) {
 }
 
 TEST(Anchors, AnchoredAndNotAnchoredAreToldApart) {
-    const Log log(10);
+    const NumberedLog log(10);
     AnchorBook book;
     book.add("a", log.piece(1, 3), kUntil);
     book.add("b", log.piece(3, 5), kLater);  // an overlap that agrees
@@ -62,10 +62,10 @@ TEST(Anchors, AnchoredAndNotAnchoredAreToldApart) {
 }
 
 TEST(Anchors, ALogThatWasCutOff) {
-    const Log log(10);
+    const NumberedLog log(10);
     AnchorBook book;
     book.add("a", log.piece(1, 9), kUntil);
-    const AnchorReport report = compared(book, Log(4));
+    const AnchorReport report = compared(book, NumberedLog(4));
     ASSERT_EQ(report.findings.size(), 1U);
     EXPECT_NE(report.findings[0].find("cut off: it ends with record 4"), std::string::npos);
     AnchorBook alone;
@@ -77,17 +77,17 @@ TEST(Anchors, ALogThatWasCutOff) {
 }
 
 TEST(Anchors, ALogThatWasWrittenAnew) {
-    const Log log(10);
+    const NumberedLog log(10);
     AnchorBook book;
     book.add("a", log.piece(1, 5), kUntil);
-    const AnchorReport report = compared(book, Log(10, "{\"x\":1}"));
+    const AnchorReport report = compared(book, NumberedLog(10, "{\"x\":1}"));
     ASSERT_EQ(report.findings.size(), 1U) << "told once";
     EXPECT_NE(report.findings[0].find("record 1 is not the one"), std::string::npos);
 }
 
 TEST(Anchors, Forks) {
-    const Log log(10);
-    const Log other(10, "{\"x\":1}");
+    const NumberedLog log(10);
+    const NumberedLog other(10, "{\"x\":1}");
     AnchorBook book;
     book.add("a", log.piece(1, 5), kUntil);
     book.add("b", other.piece(4, 6), kUntil);
@@ -104,7 +104,7 @@ TEST(Anchors, Forks) {
 
 // Whoever may write can put anything there.
 TEST(Anchors, WhatIsNoPieceOfALogProvesNothing) {
-    const Log log(10);
+    const NumberedLog log(10);
     std::string changed = log.piece(1, 3);
     changed[changed.find("sweep")] = 'x';
     for (const std::string& bad :

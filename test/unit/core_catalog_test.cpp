@@ -16,11 +16,11 @@ namespace {
 const std::string kSha(64, 'a');
 
 // A catalog with the log it was folded from.
-struct Log {
+struct FoldedLog {
     Catalog catalog;
     std::vector<std::string> lines;
 
-    Log& add(const char* event, const std::string& body, const char* origin = "job") {
+    FoldedLog& add(const char* event, const std::string& body, const char* origin = "job") {
         const auto seq = catalog.head_seq + 1;
         AuditRecord record{seq,    fmt::format("2026-01-18T12:00:{:02}.000Z", seq),
                            origin, catalog.head_hash,
@@ -29,7 +29,7 @@ struct Log {
         lines.push_back(format_audit_line(record));
         return line(lines.back());
     }
-    Log& line(const std::string& text) {
+    FoldedLog& line(const std::string& text) {
         catalog.apply_line(std::string_view(text).substr(0, text.size() - 1), text.size());
         return *this;
     }
@@ -50,8 +50,8 @@ const std::string kError =
     R"(,"error":{"code":"dump","message":"pg_dump failed","detail":"D.","hint":"H"})";
 
 // Every event, so that no member of the catalog is empty.
-Log full_log() {
-    Log log;
+FoldedLog full_log() {
+    FoldedLog log;
     log.add(event::kInstanceCreated, R"({"instance":"11111111-2222-3333-4444-555555555555"})")
         .add(event::kSettingsChanged, R"({"settings":{"host":"","databases":"\u00fc \"x\""}})")
         .add(event::kScheduleChanged, R"({"schedule":"@daily","timezone":"UTC","active":true})")
@@ -75,7 +75,7 @@ Log full_log() {
 }
 
 TEST(Catalog, ARunFromItsRequestToItsEnd) {
-    Log log;
+    FoldedLog log;
     const std::string id = "20260118T120000Z";
     const RunEntry& run = log.catalog.runs[id];
     log.add(event::kRunRequested, of_run(id, R"(,"trigger":"cli","actor":"anna")"));
@@ -109,7 +109,7 @@ TEST(Catalog, ARunFromItsRequestToItsEnd) {
 TEST(Catalog, RunsThatEndBadly) {
     for (const auto& [event, state] :
          {std::pair{event::kRunFailed, "failed"}, std::pair{event::kRunCancelled, "cancelled"}}) {
-        Log log;
+        FoldedLog log;
         log.add(event::kRunRequested, of_run("20260118T120000Z"))
             .add(event::kRunFinished, of_run("20260118T120000Z"))
             .add(event::kRunRequested, of_run("20260118T130000Z"))
@@ -131,7 +131,7 @@ TEST(Catalog, RunsThatEndBadly) {
 }
 
 TEST(Catalog, AnArtifactAndWhatVerificationsFind) {
-    Log log;
+    FoldedLog log;
     log.add(event::kArtifactSealed, sealed("20260118T120000Z.shop", "20260118T120000Z"));
     const ArtifactEntry& entry = log.catalog.artifacts.at("20260118T120000Z.shop");
     EXPECT_EQ(entry.run, "20260118T120000Z");
@@ -165,7 +165,7 @@ TEST(Catalog, AnArtifactAndWhatVerificationsFind) {
 }
 
 TEST(Catalog, WhatTheVaultSaysAndDoes) {
-    Log log;
+    FoldedLog log;
     const std::string stem = "20260118T120000Z.shop";
     const auto about = [&](const std::string& more) {
         return R"({"artifact":")" + stem + "\"" + more + "}";
@@ -209,7 +209,7 @@ TEST(Catalog, WhatTheVaultSaysAndDoes) {
 // What only the vault does is believed of nobody else, where the vault has the artifact.
 // A log of a vault that was taken down, and that a new one took over.
 TEST(Catalog, AVaultSaysNothingForTheOneBefore) {
-    Log log;
+    FoldedLog log;
     const std::string stem = "20260118T120000Z.shop";
     const std::string about = R"({"artifact":")" + stem + R"(","actor":"x","reason":"y"})";
     const std::string attested =
@@ -227,7 +227,7 @@ TEST(Catalog, AVaultSaysNothingForTheOneBefore) {
 }
 
 TEST(Catalog, TheVaultsEventsCannotBeForged) {
-    Log log;
+    FoldedLog log;
     const std::string stem = "20260118T120000Z.shop";
     const std::string about = R"({"artifact":")" + stem + R"(","actor":"x","reason":"y"})";
     const std::string attested =
@@ -268,7 +268,7 @@ TEST(Catalog, TheVaultsEventsCannotBeForged) {
 }
 
 TEST(Catalog, SettingsAreTheLastRecordedOnes) {
-    Log log;
+    FoldedLog log;
     log.add(event::kSettingsChanged, R"({"settings":{"host":"a","port":"1","nice":5}})")
         .add(event::kSettingsChanged, R"({"settings":{"host":"b"}})");
     EXPECT_EQ(log.catalog.settings.size(), 1U);
@@ -278,7 +278,7 @@ TEST(Catalog, SettingsAreTheLastRecordedOnes) {
 }
 
 TEST(Catalog, OnlyWhatIsProvenLockedIsAnchored) {
-    Log log;
+    FoldedLog log;
     log.add(event::kAnchorStored, R"({"first":1,"last":7,"state":"locked"})");
     EXPECT_EQ(log.catalog.anchored_seq, 7U);
     for (const char* state : {"unlocked", "unproven", ""}) {
@@ -294,7 +294,7 @@ TEST(Catalog, OnlyWhatIsProvenLockedIsAnchored) {
 
 TEST(Catalog, ALockThatIsProvenLater) {
     const std::string stem = "20260118T120000Z.shop";
-    Log log;
+    FoldedLog log;
     log.add(event::kArtifactSealed, sealed(stem, "20260118T120000Z"))
         .add(event::kArtifactUploaded,
              R"({"artifact":"20260118T120000Z.shop","state":"unproven","reason":"no right",)"
@@ -314,7 +314,7 @@ TEST(Catalog, ALockThatIsProvenLater) {
 }
 
 TEST(Catalog, TheGreatestRunIdIsKept) {
-    Log log;
+    FoldedLog log;
     log.add(event::kRunRequested, of_run("20260118T130000Z"))
         .add(event::kRunRequested, of_run("20260118T120000Z"));
     EXPECT_EQ(log.catalog.last_run, "20260118T130000Z");
@@ -352,7 +352,7 @@ TEST(Catalog, HostileBodies) {
              {event::kRunStarted, R"({"run":"20260118T120000Z","x":)" + deep + "}", 1},
              {event::kRunStarted, R"({"run":"20260118T120000Z","x":)" + deep_good + "}", 1},
          }) {
-        Log log;
+        FoldedLog log;
         const std::string text = log.add(event, body).lines.back();
         EXPECT_EQ(log.catalog.bad_lines, bad_lines) << event << " " << body.substr(0, 80);
         EXPECT_TRUE(log.catalog.runs.empty()) << body.substr(0, 80);
@@ -366,7 +366,7 @@ TEST(Catalog, HostileBodies) {
 
 TEST(Catalog, NumbersThatAreNoneAreZero) {
     for (const char* size : {"-1", "1.5", "true", "\"7\"", "null", "18446744073709551616", "{}"}) {
-        Log log;
+        FoldedLog log;
         log.add(event::kArtifactSealed,
                 fmt::format(R"({{"artifact":"20260118T120000Z.a","sha256":"{}","size":{}}})", kSha,
                             size));
@@ -376,7 +376,7 @@ TEST(Catalog, NumbersThatAreNoneAreZero) {
 }
 
 TEST(Catalog, LinesThatAreNoRecordsAreCounted) {
-    Log log;
+    FoldedLog log;
     log.add(event::kRunRequested, of_run("20260118T120000Z"));
     const auto seq = log.catalog.head_seq;
     const auto offset = log.catalog.offset;
@@ -433,9 +433,9 @@ TEST(CatalogCheckpoint, RoundTrip) {
 
 // Wherever the log was cut, checkpoint and tail give what the whole log gives.
 TEST(CatalogCheckpoint, FoldGoesOnFromIt) {
-    const Log whole = full_log();
+    const FoldedLog whole = full_log();
     for (std::size_t cut = 0; cut <= whole.lines.size(); ++cut) {
-        Log part;
+        FoldedLog part;
         for (std::size_t i = 0; i < whole.lines.size(); ++i) {
             if (i == cut) {
                 part.catalog = catalog_from_checkpoint(catalog_to_checkpoint(part.catalog)).value();

@@ -10,9 +10,8 @@ namespace {
 
 using test::Days;
 using test::History;
+using test::kShop;
 using namespace std::chrono_literals;
-
-const std::vector<std::string> kShop{"shop"};
 
 ClockVerdict judge(const History& history) {
     return history.catalog.clock.judge(history.sample());

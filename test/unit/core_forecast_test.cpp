@@ -10,9 +10,8 @@ namespace {
 
 using test::Days;
 using test::History;
+using test::kShop;
 using namespace std::chrono_literals;
-
-const std::vector<std::string> kShop{"shop"};
 
 TEST(Preview, AgreesWithWhatThenHappens) {
     std::vector<RetentionDays> changes{{2, 7, 28}, {1, 3, 14}, {5, 9, 90}};

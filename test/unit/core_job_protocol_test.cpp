@@ -6,16 +6,14 @@
 #include <gtest/gtest.h>
 
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "core/error.h"
+#include "core/json.h"
 
 namespace immbackup {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 JobEvent read_back(const JobEvent& event) {
     const std::string line = format_job_event(event);
@@ -202,7 +200,7 @@ TEST(JobEvent, OtherLinesAreNoEvents) {
     EXPECT_FALSE(parse_job_event(longest + "x"));
 }
 
-JobRequest full() {
+JobRequest full_request() {
     JobRequest request;
     request.version = "0.1.0";
     request.job = "record";
@@ -221,19 +219,19 @@ JobRequest full() {
 }
 
 TEST(JobRequest, RoundTrip) {
-    const std::string text = job_request_to_json(full());
+    const std::string text = job_request_to_json(full_request());
     EXPECT_EQ(text.find('\n'), text.size() - 1) << "one line";
     const JobRequest read = job_request_from_json(text);
     EXPECT_EQ(job_request_to_json(read), text);
     EXPECT_EQ(read.protocol, kJobProtocol);
     EXPECT_EQ(read.version, "0.1.0");
     EXPECT_EQ(read.job, "record");
-    EXPECT_EQ(read.settings, full().settings);
-    EXPECT_EQ(read.bindir, full().bindir);
+    EXPECT_EQ(read.settings, full_request().settings);
+    EXPECT_EQ(read.bindir, full_request().bindir);
     EXPECT_EQ(read.server_version_num, 150018);
     EXPECT_EQ(read.trigger, "manual");
     EXPECT_EQ(read.actor, "anna \"x\"");
-    EXPECT_EQ(read.databases, full().databases);
+    EXPECT_EQ(read.databases, full_request().databases);
     ASSERT_EQ(read.records.size(), 2U);
     EXPECT_EQ(read.records[0].event, "worker_started");
     EXPECT_EQ(read.records[0].body, R"({"pid":1})");
@@ -253,7 +251,7 @@ std::pair<ErrorCode, std::string> refusal(const std::string& text) {
 }
 
 TEST(JobRequest, MembersOfTheWrongTypeAreRefusedByName) {
-    const Json good = Json::parse(job_request_to_json(full()));
+    const Json good = Json::parse(job_request_to_json(full_request()));
     const std::vector<Json> wrong{nullptr,
                                   true,
                                   -1,
@@ -306,7 +304,7 @@ TEST(JobRequest, OtherProtocolsAreTold) {
 }
 
 TEST(JobRequest, HostileTexts) {
-    const std::string good = job_request_to_json(full());
+    const std::string good = job_request_to_json(full_request());
     for (std::size_t length = 0; length + 1 < good.size(); ++length) {
         ASSERT_EQ(refusal(good.substr(0, length)).first, ErrorCode::usage) << length;
     }

@@ -4,16 +4,13 @@
 
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "core/error.h"
+#include "core/json.h"
 
 namespace immbackup {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-Manifest full() {
+Manifest full_manifest() {
     Manifest m;
     m.artifact = "20260118T120000Z.shop";
     m.run = "20260118T120000Z";
@@ -64,20 +61,20 @@ std::string problem_of(const std::string& text) {
 }
 
 TEST(Manifest, RoundTrip) {
-    const std::string text = manifest_to_json(full());
+    const std::string text = manifest_to_json(full_manifest());
     EXPECT_EQ(text.back(), '\n');
     const Manifest read = manifest_from_json(text);
     EXPECT_EQ(manifest_to_json(read), text);
-    EXPECT_EQ(read.size, full().size);
+    EXPECT_EQ(read.size, full_manifest().size);
     EXPECT_EQ(read.database.settings[1].role, "röle");
     EXPECT_EQ(read.database.grants.size(), 2U);
     EXPECT_EQ(read.tables[0].name, "public.\"odd \n name\"");
-    EXPECT_EQ(read.finished, full().finished);
+    EXPECT_EQ(read.finished, full_manifest().finished);
     EXPECT_FALSE(read.role_passwords);
 }
 
 TEST(Manifest, DefaultGrantsAreNotNoGrants) {
-    Manifest m = full();
+    Manifest m = full_manifest();
     m.database.has_grants = true;
     m.database.grants.clear();
     EXPECT_TRUE(manifest_from_json(manifest_to_json(m)).database.has_grants);
@@ -86,7 +83,7 @@ TEST(Manifest, DefaultGrantsAreNotNoGrants) {
 }
 
 TEST(Manifest, GlobalsHaveNoDatabase) {
-    Manifest m = full();
+    Manifest m = full_manifest();
     m.globals = true;
     m.artifact = "20260118T120000Z.globals";
     const std::string text = manifest_to_json(m);
@@ -95,14 +92,14 @@ TEST(Manifest, GlobalsHaveNoDatabase) {
 }
 
 TEST(Manifest, NamesThatAreNotUtf8AreReplacedAndNeverFatal) {
-    Manifest m = full();
+    Manifest m = full_manifest();
     m.tables[0].name = "public.\"\xff\xfe\"";
     EXPECT_NO_THROW(manifest_from_json(manifest_to_json(m)));
 }
 
 // Every member: missing, null, of each wrong type. The message names it.
 TEST(Manifest, EveryMemberIsDemandedByName) {
-    const Json good = Json::parse(manifest_to_json(full()));
+    const Json good = Json::parse(manifest_to_json(full_manifest()));
     const auto check = [](const Json& json, const std::string& name, const char* what) {
         const std::string problem = problem_of(json.dump());
         ASSERT_NE(problem, "") << name << " " << what;
@@ -143,7 +140,7 @@ TEST(Manifest, EveryMemberIsDemandedByName) {
 }
 
 TEST(Manifest, HostileTexts) {
-    const Json good = Json::parse(manifest_to_json(full()));
+    const Json good = Json::parse(manifest_to_json(full_manifest()));
     const auto changed = [&](const char* key, const Json& value) {
         Json bad = good;
         bad[key] = value;
@@ -164,7 +161,7 @@ TEST(Manifest, HostileTexts) {
 
 // Every number takes what its type holds, to the last one, and refuses the next.
 TEST(Manifest, NumbersHaveLimits) {
-    const std::string good = manifest_to_json(full());
+    const std::string good = manifest_to_json(full_manifest());
     struct Limit {
         const char* pointer;
         const char* name;
@@ -212,7 +209,7 @@ TEST(Manifest, NumbersHaveLimits) {
 }
 
 TEST(Manifest, ElementsOfListsAreDemandedToo) {
-    const Json good = Json::parse(manifest_to_json(full()));
+    const Json good = Json::parse(manifest_to_json(full_manifest()));
     struct Bad {
         const char* pointer;
         Json value;
@@ -239,8 +236,8 @@ TEST(Manifest, ElementsOfListsAreDemandedToo) {
 }
 
 TEST(Manifest, EveryMemberOfEveryListIsReadBack) {
-    const Manifest read = manifest_from_json(manifest_to_json(full()));
-    const Manifest want = full();
+    const Manifest read = manifest_from_json(manifest_to_json(full_manifest()));
+    const Manifest want = full_manifest();
     EXPECT_EQ(read.database.grants[1].grantee, want.database.grants[1].grantee);
     EXPECT_EQ(read.database.grants[1].privilege, "TEMPORARY");
     EXPECT_TRUE(read.database.grants[1].grantable);
@@ -256,7 +253,7 @@ TEST(Manifest, EveryMemberOfEveryListIsReadBack) {
 
 // The sentence says that it is this limit that refuses.
 TEST(Manifest, BoundsOfDepthAndSize) {
-    const std::string good = manifest_to_json(full());
+    const std::string good = manifest_to_json(full_manifest());
     const std::string start = good.substr(0, good.rfind('}'));
     const auto nested = [&](std::size_t depth) {
         return start + ",\"x\":" + std::string(depth, '[') + std::string(depth, ']') + "}";
@@ -274,7 +271,7 @@ TEST(Manifest, BoundsOfDepthAndSize) {
 
 // However it is cut off or spoilt, it is a manifest or an Error, and never anything else.
 TEST(Manifest, EveryTruncationIsRefused) {
-    const std::string good = manifest_to_json(full());
+    const std::string good = manifest_to_json(full_manifest());
     for (std::size_t length = 0; length + 2 <= good.size(); ++length) {
         ASSERT_NE(problem_of(good.substr(0, length)), "") << length;
     }

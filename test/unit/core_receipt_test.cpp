@@ -4,9 +4,8 @@
 
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "core/error.h"
+#include "core/json.h"
 
 namespace immbackup {
 namespace {
@@ -14,7 +13,7 @@ namespace {
 constexpr const char* kStem = "20260118T120000Z.shop";
 constexpr const char* kKey = "backups/20260118T120000Z.shop.receipt.json";
 
-Receipt full() {
+Receipt full_receipt() {
     Receipt r;
     r.artifact = kStem;
     r.instance = "11111111-2222-3333-4444-555555555555";
@@ -39,7 +38,7 @@ Receipt full() {
     return r;
 }
 
-std::string problem_of(const std::string& text, const char* key = kKey) {
+std::string receipt_problem(const std::string& text, const char* key = kKey) {
     try {
         receipt_from_json(text, key);
     } catch (const Error& error) {
@@ -49,33 +48,35 @@ std::string problem_of(const std::string& text, const char* key = kKey) {
     return {};
 }
 
-std::string changed(const char* pointer, const nlohmann::ordered_json& value) {
-    auto json = nlohmann::ordered_json::parse(receipt_to_json(full()));
-    json[nlohmann::ordered_json::json_pointer(pointer)] = value;
+std::string changed(const char* pointer, const Json& value) {
+    auto json = Json::parse(receipt_to_json(full_receipt()));
+    json[Json::json_pointer(pointer)] = value;
     return json.dump();
 }
 
 TEST(Receipt, WhatIsWrittenIsReadBack) {
-    const Receipt back = receipt_from_json(receipt_to_json(full()), kKey);
-    EXPECT_EQ(receipt_to_json(back), receipt_to_json(full()));
-    EXPECT_TRUE(same_artifact(back, full()));
-    Receipt globals = full();
+    const Receipt back = receipt_from_json(receipt_to_json(full_receipt()), kKey);
+    EXPECT_EQ(receipt_to_json(back), receipt_to_json(full_receipt()));
+    EXPECT_TRUE(same_artifact(back, full_receipt()));
+    Receipt globals = full_receipt();
     globals.globals = true;
     globals.database.clear();
     EXPECT_TRUE(receipt_from_json(receipt_to_json(globals), kKey).globals);
 }
 
 TEST(Receipt, WhatIsWrongIsNamed) {
-    EXPECT_NE(problem_of("").find("not JSON"), std::string::npos);
-    EXPECT_NE(problem_of("[1]").find("not an object"), std::string::npos);
-    EXPECT_NE(problem_of(std::string(kMaxReceiptSize + 1, ' ')).find("larger"), std::string::npos);
-    EXPECT_NE(problem_of(std::string(1000, '[')).find("nested"), std::string::npos);
-    EXPECT_NE(problem_of(changed("/format", 2)).find("newer"), std::string::npos);
-    EXPECT_NE(problem_of(changed("/artifact", "../x")).find("\"artifact\""), std::string::npos);
-    EXPECT_NE(problem_of(changed("/sha256", "x")).find("\"sha256\""), std::string::npos);
-    EXPECT_NE(problem_of(changed("/size", -1)).find("\"size\""), std::string::npos);
-    EXPECT_NE(problem_of(changed("/taken", "yesterday")).find("\"taken\""), std::string::npos);
-    EXPECT_NE(problem_of(changed("/objects", nlohmann::ordered_json::object())).find("missing"),
+    EXPECT_NE(receipt_problem("").find("not JSON"), std::string::npos);
+    EXPECT_NE(receipt_problem("[1]").find("not an object"), std::string::npos);
+    EXPECT_NE(receipt_problem(std::string(kMaxReceiptSize + 1, ' ')).find("larger"),
+              std::string::npos);
+    EXPECT_NE(receipt_problem(std::string(1000, '[')).find("nested"), std::string::npos);
+    EXPECT_NE(receipt_problem(changed("/format", 2)).find("newer"), std::string::npos);
+    EXPECT_NE(receipt_problem(changed("/artifact", "../x")).find("\"artifact\""),
+              std::string::npos);
+    EXPECT_NE(receipt_problem(changed("/sha256", "x")).find("\"sha256\""), std::string::npos);
+    EXPECT_NE(receipt_problem(changed("/size", -1)).find("\"size\""), std::string::npos);
+    EXPECT_NE(receipt_problem(changed("/taken", "yesterday")).find("\"taken\""), std::string::npos);
+    EXPECT_NE(receipt_problem(changed("/objects", Json::object())).find("missing"),
               std::string::npos);
 }
 
@@ -84,27 +85,27 @@ TEST(Receipt, KeysStayInTheFolderAndWithTheArtifact) {
     for (const char* key :
          {"other/20260118T120000Z.shop.sql.gz", "20260118T120000Z.shop.sql.gz", "backups/x.sql.gz",
           "backups/20260118T120000Z.shop/../../x", "backups/20260118T120000Z.shop/x"}) {
-        EXPECT_NE(problem_of(changed("/objects/20260118T120000Z.shop.sql.gz/key", key))
+        EXPECT_NE(receipt_problem(changed("/objects/20260118T120000Z.shop.sql.gz/key", key))
                       .find("not a key of this artifact"),
                   std::string::npos)
             << key;
     }
-    EXPECT_EQ(problem_of(changed("/objects/20260118T120000Z.shop.sql.gz/key",
-                                 "backups/20260118T120000Z.shop~1f.sql.gz")),
+    EXPECT_EQ(receipt_problem(changed("/objects/20260118T120000Z.shop.sql.gz/key",
+                                      "backups/20260118T120000Z.shop~1f.sql.gz")),
               "");
-    EXPECT_NE(problem_of(receipt_to_json(full()), "elsewhere/x.receipt.json"), "");
+    EXPECT_NE(receipt_problem(receipt_to_json(full_receipt()), "elsewhere/x.receipt.json"), "");
 }
 
 TEST(Receipt, SameArtifact) {
     for (const char* pointer : {"/objects/20260118T120000Z.shop.sql.gz/version_id",
                                 "/objects/20260118T120000Z.shop.sql.gz.manifest.json/version_id"}) {
-        EXPECT_FALSE(same_artifact(full(), receipt_from_json(changed(pointer, "w"), kKey)));
+        EXPECT_FALSE(same_artifact(full_receipt(), receipt_from_json(changed(pointer, "w"), kKey)));
     }
-    EXPECT_FALSE(
-        same_artifact(full(), receipt_from_json(changed("/sha256", std::string(64, 'b')), kKey)));
+    EXPECT_FALSE(same_artifact(full_receipt(),
+                               receipt_from_json(changed("/sha256", std::string(64, 'b')), kKey)));
     // What a choice may be made by.
     for (const auto& [pointer, value] :
-         {std::pair<const char*, nlohmann::ordered_json>{"/taken", "2099-01-18T12:00:01.000Z"},
+         {std::pair<const char*, Json>{"/taken", "2099-01-18T12:00:01.000Z"},
           {"/retain_until", "2099-01-18T12:00:01.000Z"},
           {"/database", "other"},
           {"/globals", true},
@@ -113,17 +114,18 @@ TEST(Receipt, SameArtifact) {
           {"/rows", 4},
           {"/sql_size", 10},
           {"/size", 5}}) {
-        EXPECT_FALSE(same_artifact(full(), receipt_from_json(changed(pointer, value), kKey)))
+        EXPECT_FALSE(
+            same_artifact(full_receipt(), receipt_from_json(changed(pointer, value), kKey)))
             << pointer;
     }
     EXPECT_TRUE(same_artifact(
-        full(), receipt_from_json(changed("/written", "2026-01-19T12:00:00.000Z"), kKey)))
+        full_receipt(), receipt_from_json(changed("/written", "2026-01-19T12:00:00.000Z"), kKey)))
         << "an upload that was repeated";
 }
 
 TEST(Receipt, AgreesWithItsManifest) {
     Manifest manifest;
-    const Receipt receipt = full();
+    const Receipt receipt = full_receipt();
     manifest.artifact = receipt.artifact;
     manifest.sha256 = receipt.sha256;
     manifest.size = receipt.size;
@@ -135,7 +137,7 @@ TEST(Receipt, AgreesWithItsManifest) {
     manifest.tier = receipt.tier;
     EXPECT_NO_THROW(require_agreement(receipt, manifest));
     const auto refused = [&](const char* what, auto change) {
-        Receipt other = full();
+        Receipt other = full_receipt();
         change(other);
         try {
             require_agreement(other, manifest);

@@ -11,9 +11,8 @@ namespace {
 
 using test::Days;
 using test::History;
+using test::kShop;
 using namespace std::chrono_literals;
-
-const std::vector<std::string> kShop{"shop"};
 
 std::string tier(const History& history, const std::string& stem) {
     return history.entry(stem).tier;

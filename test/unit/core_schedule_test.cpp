@@ -19,7 +19,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-Time at(const std::string& text) {  // 2026-03-29T00:00Z
+Time utc(const std::string& text) {  // 2026-03-29T00:00Z
     const auto time = parse_time(text.substr(0, 16) + ":00Z");
     EXPECT_TRUE(time) << text;
     return time.value_or(Time{});
@@ -29,21 +29,21 @@ std::vector<std::string> runs(const char* expression, const char* zone, const ch
                               int count) {
     const Schedule schedule = Schedule::parse(expression, zone);
     std::vector<std::string> out;
-    std::optional<Time> time = at(from);
+    std::optional<Time> time = utc(from);
     while (count-- > 0 && (time = schedule.next_after(*time))) {
         out.push_back(format_time(*time).substr(0, 16) + "Z");
     }
     return out;
 }
 
-struct Case {
+struct DueCase {
     const char* expression;
     const char* zone;
     const char* from;  // exclusive
     std::vector<std::string> want;
 };
 
-void check(const std::vector<Case>& cases) {
+void check_due(const std::vector<DueCase>& cases) {
     for (const auto& [expression, zone, from, want] : cases) {
         EXPECT_EQ(runs(expression, zone, from, static_cast<int>(want.size())), want)
             << expression << " in " << zone << " from " << from;
@@ -51,7 +51,7 @@ void check(const std::vector<Case>& cases) {
 }
 
 TEST(Schedule, Syntax) {
-    check({
+    check_due({
         {"* * * * *", "", "2026-01-01T00:00Z", {"2026-01-01T00:01Z", "2026-01-01T00:02Z"}},
         {"0 * * * *", "", "2026-01-01T00:00Z", {"2026-01-01T01:00Z", "2026-01-01T02:00Z"}},
         {"*/20 * * * *",
@@ -101,7 +101,7 @@ TEST(Schedule, Syntax) {
 }
 
 TEST(Schedule, DatesThatAreRare) {
-    check({
+    check_due({
         {"0 0 29 2 *", "", "2026-01-01T00:00Z", {"2028-02-29T00:00Z", "2032-02-29T00:00Z"}},
         {"0 0 29 2 *", "", "2097-01-01T00:00Z", {"2104-02-29T00:00Z"}},  // 2100 is no leap year
         {"0 0 31 * *",
@@ -117,7 +117,7 @@ TEST(Schedule, DatesThatAreRare) {
 
 // In each zone: a fixed time in the gap, one in the overlap, and every-half-an-hour through both.
 TEST(Schedule, DaylightSavingTime) {
-    check({
+    check_due({
         // Vienna: 02:00 -> 03:00 on 2026-03-29 (01:00Z), 03:00 -> 02:00 on 2026-10-25 (01:00Z)
         {"30 2 * * *",
          "Europe/Vienna",
@@ -200,7 +200,7 @@ TEST(Schedule, DaylightSavingTime) {
 }
 
 TEST(Schedule, StrictlyAfterToTheMillisecond) {
-    const Time two = at("2026-01-18T02:00Z");
+    const Time two = utc("2026-01-18T02:00Z");
     for (const auto& [text, period] :
          {std::pair{"0 * * * *", 60min}, std::pair{"0 2 * * *", 24 * 60min}}) {
         const Schedule schedule = Schedule::parse(text, "");

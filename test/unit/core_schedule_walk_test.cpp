@@ -21,9 +21,9 @@ namespace {
 
 using std::chrono::minutes;
 
-class Random {
+class WalkRandom {
   public:
-    explicit Random(unsigned seed) : engine_(seed) {}
+    explicit WalkRandom(unsigned seed) : engine_(seed) {}
     int operator()(int from, int to) {
         return from + static_cast<int>(engine_() % static_cast<unsigned>(to - from + 1));
     }
@@ -32,20 +32,20 @@ class Random {
     std::mt19937 engine_;
 };
 
-struct Field {
+struct WalkField {
     std::string text;
     std::set<int> values;
     bool star = false;  // begins with one
 };
 
 // Every kind of element, alone and in lists. Small values are frequent: clocks change at night.
-Field random_field(Random& random, int min, int max, std::string_view names = {}) {
+WalkField random_field(WalkRandom& random, int min, int max, std::string_view names = {}) {
     const auto name = [&](int value) {
         const auto at = static_cast<std::size_t>(value - min) * 3;
         return at < names.size() && random(0, 1) == 0 ? std::string(names.substr(at, 3))
                                                       : std::to_string(value);
     };
-    Field field;
+    WalkField field;
     const int elements = random(0, 2) == 0 ? random(2, 3) : 1;
     for (int i = 0; i < elements; ++i) {
         int from = random(min, random(0, 1) == 0 ? std::min(max, min + 3) : max);
@@ -80,14 +80,14 @@ Field random_field(Random& random, int min, int max, std::string_view names = {}
 
 // Minutes of a wall clock are counted as if it showed UTC.
 struct Expression {
-    Field minute, hour, day, month, weekday;
+    WalkField minute, hour, day, month, weekday;
 
-    explicit Expression(Random& random)
+    explicit Expression(WalkRandom& random)
         : minute(random_field(random, 0, 59)), hour(random_field(random, 0, 23)) {
         // A second chance for a star, and a third for the month: most expressions shall be due in
         // most windows.
         const auto date = [&](int min, int max, std::string_view names = {}) {
-            Field field = random_field(random, min, max, names);
+            WalkField field = random_field(random, min, max, names);
             return field.star ? field : random_field(random, min, max, names);
         };
         day = date(1, 31);
@@ -190,7 +190,7 @@ struct Year {
 
 TEST(ScheduleWalk, NextAfterAgrees) {
     constexpr int kExpressions = test::kSanitized ? 8 : 40;
-    Random random(20260118);
+    WalkRandom random(20260118);
     std::size_t compared = 0;
     // Years that are over: what is announced for a year to come is changed again and again.
     for (const auto& [zone, year, changes] : std::vector<Year>{

@@ -13,7 +13,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-Time at(std::string_view text) {
+Time day_time(std::string_view text) {
     return *parse_time("2026-01-18T" + std::string(text) + (text.size() == 5 ? ":00Z" : "Z"));
 }
 Schedule hourly() {
@@ -51,71 +51,71 @@ class Clocked : public testing::Test {
 };
 
 TEST_F(Clocked, ServesADueTimeOnce) {
-    EXPECT_FALSE(table.is_due(at("12:00")));
+    EXPECT_FALSE(table.is_due(day_time("12:00")));
     EXPECT_EQ(table.wake_at(), std::nullopt);
-    table.follow(hourly(), at("11:30"));
-    EXPECT_EQ(table.wake_at(), at("12:00"));
-    EXPECT_FALSE(table.is_due(at("11:59:59")));
-    EXPECT_EQ(text(table.take(at("11:59:59"))), "nothing");
-    ASSERT_TRUE(table.is_due(at("12:00")));
-    EXPECT_EQ(text(table.take(at("12:00"))), "schedule 12:00");
-    EXPECT_FALSE(table.is_due(at("12:00")));
-    good(at("12:10"));
-    EXPECT_EQ(text(table.take(at("12:59"))), "nothing");
-    EXPECT_EQ(text(table.take(at("13:00"))), "schedule 13:00");
+    table.follow(hourly(), day_time("11:30"));
+    EXPECT_EQ(table.wake_at(), day_time("12:00"));
+    EXPECT_FALSE(table.is_due(day_time("11:59:59")));
+    EXPECT_EQ(text(table.take(day_time("11:59:59"))), "nothing");
+    ASSERT_TRUE(table.is_due(day_time("12:00")));
+    EXPECT_EQ(text(table.take(day_time("12:00"))), "schedule 12:00");
+    EXPECT_FALSE(table.is_due(day_time("12:00")));
+    good(day_time("12:10"));
+    EXPECT_EQ(text(table.take(day_time("12:59"))), "nothing");
+    EXPECT_EQ(text(table.take(day_time("13:00"))), "schedule 13:00");
 }
 
 TEST_F(Clocked, WhatPassedDuringARunIsOneRunAndTheRestIsMissed) {
-    table.follow(every_minute(), at("12:00"));
-    EXPECT_EQ(text(table.take(at("12:01"))), "schedule 12:01");
-    good(at("12:04:30"));
-    EXPECT_EQ(text(table.take(at("12:04:30"))), "schedule 12:04 missed 12:02 12:03");
+    table.follow(every_minute(), day_time("12:00"));
+    EXPECT_EQ(text(table.take(day_time("12:01"))), "schedule 12:01");
+    good(day_time("12:04:30"));
+    EXPECT_EQ(text(table.take(day_time("12:04:30"))), "schedule 12:04 missed 12:02 12:03");
 }
 
 TEST_F(Clocked, SetForwardCoalesces) {
-    table.follow(hourly(), at("01:30"));
-    EXPECT_EQ(text(table.take(at("05:20"))), "schedule 05:00 missed 02:00 03:00 04:00");
-    good(at("05:20"));
-    EXPECT_EQ(table.wake_at(), at("06:00"));
+    table.follow(hourly(), day_time("01:30"));
+    EXPECT_EQ(text(table.take(day_time("05:20"))), "schedule 05:00 missed 02:00 03:00 04:00");
+    good(day_time("05:20"));
+    EXPECT_EQ(table.wake_at(), day_time("06:00"));
 }
 
 TEST_F(Clocked, SetForwardByYearsIsBounded) {
-    table.follow(every_minute(), at("00:00"));
-    const Time far = at("00:00") + 24h * 3000;
+    table.follow(every_minute(), day_time("00:00"));
+    const Time far = day_time("00:00") + 24h * 3000;
     const auto due = table.take(far);
     ASSERT_TRUE(due);
     EXPECT_EQ(due->due, far);
     ASSERT_EQ(due->missed.size(), kMaxMissed + 1);
-    EXPECT_EQ(due->missed.back().first, at("00:00") + 1min * (kMaxMissed + 1));
+    EXPECT_EQ(due->missed.back().first, day_time("00:00") + 1min * (kMaxMissed + 1));
     EXPECT_EQ(due->missed.back().last, far - 1min);
 }
 
 TEST_F(Clocked, SetBackALittleNothingRunsTwice) {
-    table.follow(hourly(), at("11:30"));
-    EXPECT_EQ(text(table.take(at("12:00"))), "schedule 12:00");
-    good(at("12:01"));
+    table.follow(hourly(), day_time("11:30"));
+    EXPECT_EQ(text(table.take(day_time("12:00"))), "schedule 12:00");
+    good(day_time("12:01"));
     for (const char* time : {"11:00", "11:59", "12:00", "12:30"}) {
-        EXPECT_EQ(text(table.take(at(time))), "nothing") << time;
+        EXPECT_EQ(text(table.take(day_time(time))), "nothing") << time;
     }
-    EXPECT_EQ(text(table.take(at("13:00"))), "schedule 13:00");
+    EXPECT_EQ(text(table.take(day_time("13:00"))), "schedule 13:00");
 }
 
 TEST_F(Clocked, SetBackFarTheNewTimeCounts) {
-    table.follow(hourly(), at("11:30"));
-    EXPECT_EQ(text(table.take(at("12:00"))), "schedule 12:00");
-    good(at("12:01"));
-    ASSERT_TRUE(table.is_due(at("08:30")));  // to look at the clock, not to run
-    EXPECT_EQ(text(table.take(at("08:30"))), "nothing");
-    EXPECT_FALSE(table.is_due(at("08:31")));
-    EXPECT_EQ(table.wake_at(), at("09:00"));
-    EXPECT_EQ(text(table.take(at("09:00"))), "schedule 09:00");
+    table.follow(hourly(), day_time("11:30"));
+    EXPECT_EQ(text(table.take(day_time("12:00"))), "schedule 12:00");
+    good(day_time("12:01"));
+    ASSERT_TRUE(table.is_due(day_time("08:30")));  // to look at the clock, not to run
+    EXPECT_EQ(text(table.take(day_time("08:30"))), "nothing");
+    EXPECT_FALSE(table.is_due(day_time("08:31")));
+    EXPECT_EQ(table.wake_at(), day_time("09:00"));
+    EXPECT_EQ(text(table.take(day_time("09:00"))), "schedule 09:00");
 }
 
 TEST_F(Clocked, RetriesBackOffUntilTheNextDueTime) {
-    table.follow(hourly(), at("11:30"));
-    table.take(at("12:00"));
+    table.follow(hourly(), day_time("11:30"));
+    table.take(day_time("12:00"));
     std::vector<std::string> retries;
-    Time now = at("12:00:10");
+    Time now = day_time("12:00:10");
     for (;;) {
         failed(now);
         if (!table.retry_at()) {
@@ -128,52 +128,52 @@ TEST_F(Clocked, RetriesBackOffUntilTheNextDueTime) {
     }
     EXPECT_EQ(retries, (std::vector<std::string>{"12:01:10", "12:03:10", "12:07:10", "12:15:10",
                                                  "12:30:10", "12:45:10"}));
-    EXPECT_EQ(table.wake_at(), at("13:00"));
-    EXPECT_EQ(text(table.take(at("13:00"))), "schedule 13:00");
-    failed(at("13:00:10"));
-    EXPECT_EQ(table.retry_at(), at("13:01:10")) << "the back-off begins anew";
+    EXPECT_EQ(table.wake_at(), day_time("13:00"));
+    EXPECT_EQ(text(table.take(day_time("13:00"))), "schedule 13:00");
+    failed(day_time("13:00:10"));
+    EXPECT_EQ(table.retry_at(), day_time("13:01:10")) << "the back-off begins anew";
     table.take(*table.retry_at());
-    good(at("13:02"));
+    good(day_time("13:02"));
     EXPECT_EQ(table.retry_at(), std::nullopt);
     EXPECT_EQ(table.attempts(), 0U);
 }
 
 TEST_F(Clocked, NoRetryWhereThePeriodIsTooShortOrTheRunWasCancelled) {
-    table.follow(every_minute(), at("12:00"));
-    table.take(at("12:01"));
-    failed(at("12:01:05"));
+    table.follow(every_minute(), day_time("12:00"));
+    table.take(day_time("12:01"));
+    failed(day_time("12:01:05"));
     EXPECT_EQ(table.retry_at(), std::nullopt);
-    table.follow(hourly(), at("12:00"));
-    table.take(at("13:00"));
-    table.ended(Timetable::End::cancelled, true, at("13:01"));
+    table.follow(hourly(), day_time("12:00"));
+    table.take(day_time("13:00"));
+    table.ended(Timetable::End::cancelled, true, day_time("13:01"));
     EXPECT_EQ(table.retry_at(), std::nullopt);
 }
 
 TEST(Timetable, JitterStaysWithinAFifth) {
     for (const double number : {0.0, 0.25, 1.0}) {
         Timetable table([number] { return number; });
-        table.follow(hourly(), at("11:30"));
-        table.take(at("12:00"));
-        table.ended(Timetable::End::failed, true, at("12:00"));
-        EXPECT_EQ(*table.retry_at() - at("12:00"),
+        table.follow(hourly(), day_time("11:30"));
+        table.take(day_time("12:00"));
+        table.ended(Timetable::End::failed, true, day_time("12:00"));
+        EXPECT_EQ(*table.retry_at() - day_time("12:00"),
                   std::chrono::milliseconds(static_cast<int>(48'000 + 24'000 * number)));
     }
 }
 
 TEST_F(Clocked, ARunThatCouldNotBeRecordedKeepsItsDueTime) {
-    table.follow(hourly(), at("10:30"));
-    EXPECT_EQ(text(table.take(at("12:20"))), "schedule 12:00 missed 11:00");
-    failed(at("12:20"), false);
-    EXPECT_EQ(text(table.take(at("12:21"))), "retry 12:00 missed 11:00");
-    failed(at("12:21"), false);
-    EXPECT_EQ(text(table.take(at("13:00"))), "schedule 13:00 missed 11:00 12:00");
-    good(at("13:01"));
-    EXPECT_EQ(text(table.take(at("14:00"))), "schedule 14:00");
+    table.follow(hourly(), day_time("10:30"));
+    EXPECT_EQ(text(table.take(day_time("12:20"))), "schedule 12:00 missed 11:00");
+    failed(day_time("12:20"), false);
+    EXPECT_EQ(text(table.take(day_time("12:21"))), "retry 12:00 missed 11:00");
+    failed(day_time("12:21"), false);
+    EXPECT_EQ(text(table.take(day_time("13:00"))), "schedule 13:00 missed 11:00 12:00");
+    good(day_time("13:01"));
+    EXPECT_EQ(text(table.take(day_time("14:00"))), "schedule 14:00");
 }
 
 TEST_F(Clocked, WhatCannotBeRecordedForLongStaysBounded) {
-    table.follow(every_minute(), at("00:00"));
-    Time now = at("00:00");
+    table.follow(every_minute(), day_time("00:00"));
+    Time now = day_time("00:00");
     for (int i = 0; i < 2000; ++i) {
         now += 1min;
         const auto due = table.take(now);
@@ -183,34 +183,34 @@ TEST_F(Clocked, WhatCannotBeRecordedForLongStaysBounded) {
     }
     now += 1min;
     const auto due = table.take(now);
-    EXPECT_EQ(due->missed.front().first, at("00:01"));
+    EXPECT_EQ(due->missed.front().first, day_time("00:01"));
     EXPECT_EQ(due->missed.back().last, now - 1min);
 }
 
 TEST_F(Clocked, CatchingUpComesAtOnceAndOnce) {
-    table.follow(hourly(), at("12:10"));
+    table.follow(hourly(), day_time("12:10"));
     table.catch_up();
-    ASSERT_TRUE(table.is_due(at("12:10")));
-    EXPECT_EQ(text(table.take(at("12:10"))), "catch_up");
-    good(at("12:11"));
-    EXPECT_FALSE(table.is_due(at("12:12")));
+    ASSERT_TRUE(table.is_due(day_time("12:10")));
+    EXPECT_EQ(text(table.take(day_time("12:10"))), "catch_up");
+    good(day_time("12:11"));
+    EXPECT_FALSE(table.is_due(day_time("12:12")));
     table.catch_up();
-    EXPECT_EQ(text(table.take(at("13:00"))), "schedule 13:00") << "a due time is one, too";
-    good(at("13:01"));
-    EXPECT_FALSE(table.is_due(at("13:01")));
+    EXPECT_EQ(text(table.take(day_time("13:00"))), "schedule 13:00") << "a due time is one, too";
+    good(day_time("13:01"));
+    EXPECT_FALSE(table.is_due(day_time("13:01")));
 }
 
 TEST_F(Clocked, PassingServesNothing) {
-    table.follow(hourly(), at("11:30"));
-    table.pass(at("12:00"));
-    EXPECT_FALSE(table.is_due(at("12:30")));
-    EXPECT_EQ(text(table.take(at("13:00"))), "schedule 13:00");
+    table.follow(hourly(), day_time("11:30"));
+    table.pass(day_time("12:00"));
+    EXPECT_FALSE(table.is_due(day_time("12:30")));
+    EXPECT_EQ(text(table.take(day_time("13:00"))), "schedule 13:00");
 }
 
 TEST_F(Clocked, NoScheduleNothingIsDue) {
-    table.follow(std::nullopt, at("11:30"));
+    table.follow(std::nullopt, day_time("11:30"));
     EXPECT_EQ(table.wake_at(), std::nullopt);
-    EXPECT_FALSE(table.is_due(at("23:30")));
+    EXPECT_FALSE(table.is_due(day_time("23:30")));
 }
 
 // Random clocks, ends and lengths of runs: each due time passed is served or missed exactly once.
@@ -221,7 +221,7 @@ TEST(Timetable, EveryDueTimeOnce) {
         Timetable table([&] { return fraction(random); });
         const Schedule schedule =
             Schedule::parse(seed % 2 == 0 ? "*/7 * * * *" : "3 * * * *", "UTC");
-        Time now = at("00:00");
+        Time now = day_time("00:00");
         table.follow(schedule, now);
         std::map<Time, int> seen;
         const auto record = [&](const Timetable::Due& due) {
@@ -264,7 +264,7 @@ TEST(Timetable, EveryDueTimeOnce) {
         if (const auto due = table.take(now)) {
             record(*due);
         }
-        Time last = at("00:00");
+        Time last = day_time("00:00");
         int count = 0;
         for (auto time = schedule.next_after(last); time && time <= seen.rbegin()->first;
              time = schedule.next_after(*time)) {
@@ -280,22 +280,26 @@ TEST(Overdue, OnePeriodOrAnHourAfterTheDueTime) {
     const auto shown = [](std::optional<Time> time) {
         return time ? format_time(*time).substr(0, 16) : "never";
     };
-    EXPECT_EQ(shown(overdue_at(hourly(), at("12:00:01"))), "2026-01-18T14:00");
-    EXPECT_EQ(shown(overdue_at(every_minute(), at("12:00:01"))), "2026-01-18T12:02");
-    EXPECT_EQ(shown(overdue_at(daily, at("02:00:01"))), "2026-01-19T03:00");
+    EXPECT_EQ(shown(overdue_at(hourly(), day_time("12:00:01"))), "2026-01-18T14:00");
+    EXPECT_EQ(shown(overdue_at(every_minute(), day_time("12:00:01"))), "2026-01-18T12:02");
+    EXPECT_EQ(shown(overdue_at(daily, day_time("02:00:01"))), "2026-01-19T03:00");
     // A long run that serves the due time is not overdue by itself, but not for ever either.
-    EXPECT_EQ(shown(overdue_at(daily, at("01:00"), at("02:00:01"))), "2026-01-19T03:00");
-    EXPECT_EQ(shown(overdue_at(daily, at("01:00"), at("01:30"))), "2026-01-18T03:00");
+    EXPECT_EQ(shown(overdue_at(daily, day_time("01:00"), day_time("02:00:01"))),
+              "2026-01-19T03:00");
+    EXPECT_EQ(shown(overdue_at(daily, day_time("01:00"), day_time("01:30"))), "2026-01-18T03:00");
 }
 
 TEST(OlderThanAPeriod, ByTheShorterOfTheTwoPeriods) {
     const auto office = Schedule::parse("0 9-17 * * 1-5", "UTC");  // 2026-01-18 is a Sunday
-    const Time friday = at("16:00:02") - 24h * 2;
-    EXPECT_TRUE(older_than_a_period(office, friday, at("18:00") - 24h * 2)) << "17:00 was missed";
-    EXPECT_FALSE(older_than_a_period(office, friday, at("16:40") - 24h * 2));
-    EXPECT_TRUE(older_than_a_period(hourly(), at("11:00:05"), at("12:00:01"))) << "a late start";
-    EXPECT_FALSE(older_than_a_period(hourly(), at("11:50"), at("12:10"))) << "a backup by hand";
-    EXPECT_FALSE(older_than_a_period(hourly(), at("12:00:01"), at("12:59")));
+    const Time friday = day_time("16:00:02") - 24h * 2;
+    EXPECT_TRUE(older_than_a_period(office, friday, day_time("18:00") - 24h * 2))
+        << "17:00 was missed";
+    EXPECT_FALSE(older_than_a_period(office, friday, day_time("16:40") - 24h * 2));
+    EXPECT_TRUE(older_than_a_period(hourly(), day_time("11:00:05"), day_time("12:00:01")))
+        << "a late start";
+    EXPECT_FALSE(older_than_a_period(hourly(), day_time("11:50"), day_time("12:10")))
+        << "a backup by hand";
+    EXPECT_FALSE(older_than_a_period(hourly(), day_time("12:00:01"), day_time("12:59")));
 }
 
 TEST(LatestDue, InAnyWindow) {
@@ -306,16 +310,16 @@ TEST(LatestDue, InAnyWindow) {
                                                   {"0 0 1 * *", 100},
                                                   {"0 0 29 2 *", 1500}}) {
         const auto schedule = Schedule::parse(expression, "Europe/Vienna");
-        const Time from = at("00:00") - 24h * 366 * 9;
+        const Time from = day_time("00:00") - 24h * 366 * 9;
         std::optional<Time> last;
-        for (auto time = schedule.next_after(at("00:00") - 24h * days);
-             time && *time <= at("12:34"); time = schedule.next_after(*time)) {
+        for (auto time = schedule.next_after(day_time("00:00") - 24h * days);
+             time && *time <= day_time("12:34"); time = schedule.next_after(*time)) {
             last = time;
         }
         ASSERT_TRUE(last);
-        EXPECT_EQ(latest_due(schedule, from, at("12:34")), last) << expression;
-        EXPECT_EQ(latest_due(schedule, *last, at("12:34")), std::nullopt);
-        EXPECT_EQ(latest_due(schedule, *last - 1ms, at("12:34")), last);
+        EXPECT_EQ(latest_due(schedule, from, day_time("12:34")), last) << expression;
+        EXPECT_EQ(latest_due(schedule, *last, day_time("12:34")), std::nullopt);
+        EXPECT_EQ(latest_due(schedule, *last - 1ms, day_time("12:34")), last);
     }
 }
 

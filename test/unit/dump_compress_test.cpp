@@ -15,16 +15,14 @@
 #include <random>
 
 #include "core/error.h"
+#include "unit/bytes.h"
 #include "unit/compress_fixture.h"
 #include "unit/sanitized.h"
 
 namespace immbackup {
 namespace {
 
-std::span<const std::byte> bytes_of(std::string_view text) {
-    return std::as_bytes(std::span(text));
-}
-
+using test::bytes_of;
 using test::compress;
 using MakeDecompressor = std::unique_ptr<Decompressor> (*)(ByteSink);
 

@@ -1,6 +1,7 @@
 // The dump scan on tables of small dumps: what counts, what must not fool it, and that no cut of
 // the input changes anything.
 #include "dump/scan.h"
+#include "unit/bytes.h"
 
 #include <gtest/gtest.h>
 
@@ -14,9 +15,7 @@ namespace {
 
 const std::string kClosing = "--\n-- PostgreSQL database dump complete\n--\n\n";
 
-std::span<const std::byte> bytes_of(std::string_view text) {
-    return std::as_bytes(std::span(text));
-}
+using test::bytes_of;
 
 ScanResult scan(std::string_view dump, const std::vector<std::size_t>& cuts = {},
                 DumpKind kind = DumpKind::database) {

@@ -4,12 +4,12 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "core/catalog.h"
 #include "core/events.h"
+#include "core/json.h"
 #include "core/names.h"
 #include "core/prune_plan.h"
 #include "core/retention.h"
@@ -17,9 +17,11 @@
 
 namespace immbackup::test {
 
-using nlohmann::json;
 using namespace std::chrono_literals;
 using Days = std::chrono::days;
+
+// What most histories back up.
+inline const std::vector<std::string> kShop{"shop"};
 
 class History {
   public:
@@ -48,7 +50,7 @@ class History {
         up = 1s;
     }
 
-    void record(const char* event, const json& body) {
+    void record(const char* event, const Json& body) {
         AuditRecord next{catalog.head_seq + 1,
                          format_time(wall()),
                          "job",
@@ -59,7 +61,7 @@ class History {
         const std::string line = format_audit_line(next);
         catalog.apply_line(std::string_view(line).substr(0, line.size() - 1), line.size());
     }
-    json with_clocks(json body) const {
+    Json with_clocks(Json body) const {
         body["boot_id"] = sample().boot_id;
         body["monotonic_ms"] = sample().monotonic_ms;
         return body;
@@ -106,7 +108,7 @@ class History {
     // Follows the plan; returns what was removed.
     std::vector<std::string> prune() {
         std::vector<std::string> gone;
-        json longer = json::object();
+        Json longer = Json::object();
         for (const auto& row : plan().rows) {
             if (row.action == PruneAction::extend) {
                 longer[row.entry->artifact] = format_time(row.kept_until);
@@ -126,7 +128,7 @@ class History {
     void of(const char* event, const std::string& stem) {
         record(event, {{"artifact", stem}, {"actor", "anna"}, {"reason", "because"}});
     }
-    void acknowledge_clock() { record(event::kClockAcknowledged, with_clocks(json::object())); }
+    void acknowledge_clock() { record(event::kClockAcknowledged, with_clocks(Json::object())); }
     const ArtifactEntry& entry(const std::string& stem) const { return catalog.artifacts.at(stem); }
     std::size_t present() const {
         std::size_t count = 0;

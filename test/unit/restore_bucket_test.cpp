@@ -27,7 +27,7 @@ TEST(BucketUrl, BucketAndPrefix) {
 }
 
 // A store of a few versions, for one client at a time: it lists them, and gives them out.
-class Store {
+class VersionStore {
   public:
     struct Version {
         std::string key;
@@ -37,8 +37,8 @@ class Store {
     };
     std::vector<Version> versions;
 
-    Store() : thread_([this] { serve(); }) {}
-    ~Store() {
+    VersionStore() : thread_([this] { serve(); }) {}
+    ~VersionStore() {
         listener_.stop();
         thread_.join();
     }
@@ -161,7 +161,7 @@ struct Bucket : testing::Test {
 
     const std::string older = "20260118T120000Z.shop";
     const std::string newer = "20260119T120000Z.shop";
-    Store store;
+    VersionStore store;
     CancelToken cancel;
     std::unique_ptr<s3::Client> client;
     std::unique_ptr<BucketSource> source;

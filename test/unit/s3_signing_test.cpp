@@ -97,8 +97,8 @@ TEST(S3Uri, RefusesWhatIsNoEndpoint) {
 }
 
 // https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
-constexpr const char* kSecret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
-const SigningKeys kKeys{"AKIAIOSFODNN7EXAMPLE", kSecret, ""};
+constexpr const char* kExampleSecret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+const SigningKeys kKeys{"AKIAIOSFODNN7EXAMPLE", kExampleSecret, ""};
 
 SigningScope example_scope() {
     return {*parse_time("2013-05-24T00:00:00Z"), "us-east-1", "s3"};

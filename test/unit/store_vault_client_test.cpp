@@ -5,14 +5,11 @@
 #include <thread>
 
 #include "core/digest.h"
+#include "unit/bytes.h"
 #include "unit/fake_vault.h"
 
 namespace immbackup::test {
 namespace {
-
-std::span<const std::byte> bytes_of(const std::string& text) {
-    return std::as_bytes(std::span(text.data(), text.size()));
-}
 
 TEST(VaultAnswers, AreParsed) {
     const VaultAnswer answer =
