@@ -9,10 +9,10 @@ cd "$(dirname "$0")/.." || exit 1
 . scripts/packages.sh
 
 # Four lanes go side by side once all is built and installed: one compiles and computes (at a lower priority), the others
-# mostly wait, for servers, for servers and buckets, and for containers.
+# mostly wait, for servers, for servers with buckets or a vault, and for containers.
 COMPUTING=(unit sanitize fuzz)
-SERVING=(regress pgtap cli compression tap worker kill idle disk retention attack vault realworld docs quickstart)
-BUCKETS=(s3 upload faults)
+SERVING=(regress pgtap cli compression tap worker kill idle disk retention realworld docs quickstart)
+BUCKETS=(s3 upload faults attack vault)
 CONTAINERS=(docker)
 SUITES=(lint build "${COMPUTING[@]}" "${SERVING[@]}" "${BUCKETS[@]}" "${CONTAINERS[@]}")
 PASSED=0 FAILED=0 SKIPPED=0
