@@ -33,10 +33,14 @@ echo "PostgreSQL $("$PG_CONFIG" --version | cut -d' ' -f2-), g++ $(g++ -dumpfull
 
 step "Build and install"
 LOG=$(mktemp)
-# A first build goes several files at once, in about half of the time, where there is the memory; another is left as it is.
-FAST=
-if [ ! -e build/CMakeCache.txt ] && awk '/^MemAvailable:/{exit $2 < 3000000}' /proc/meminfo; then FAST=-DIMMBACKUP_UNITY=ON; fi
-if ! { make -j"$(nproc)" CMAKE_OPTIONS="$FAST" && as_root make install; } >"$LOG" 2>&1; then
+# A first build goes several files at once, in about half of the time, where there is the memory for as many compilers; another
+# is left as it is.
+OPTIONS=${CMAKE_OPTIONS:-}
+if [ ! -e build/immbackup ]; then
+    FAST=$(awk -v n="$(nproc)" '/^MemAvailable:/ && $2 > 1300000 * n {fast = 1} END {print fast ? "ON" : "OFF"}' /proc/meminfo)
+    OPTIONS+=" -DIMMBACKUP_UNITY=$FAST"
+fi
+if ! { make -j"$(nproc)" CMAKE_OPTIONS="$OPTIONS" && as_root make install CMAKE_OPTIONS="$OPTIONS"; } >"$LOG" 2>&1; then
     tail -n 30 "$LOG" >&2
     exit 1
 fi

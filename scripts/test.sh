@@ -76,7 +76,7 @@ suite_lint() {
     check lint-length file_lengths
 }
 suite_build() {
-    check build-make make -j2 COPT=-Werror CMAKE_OPTIONS="-DCMAKE_CXX_FLAGS=-Werror '-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O2 -g1 -DNDEBUG'"
+    check build-make make -j2 COPT=-Werror CMAKE_OPTIONS="-DIMMBACKUP_UNITY=TESTS -DCMAKE_CXX_FLAGS=-Werror '-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O2 -g1 -DNDEBUG'"
     check build-install as_root make install
 }
 # The libraries are those that make has built.

@@ -20,7 +20,7 @@ namespace {
 
 using namespace fold;
 
-RunEntry* run_of(Catalog& catalog, const Json& body) {
+RunEntry* run_of(Catalog& catalog, const RecordJson& body) {
     const std::string id = text(body, "run");
     if (!parse_run_id(id)) {
         return nullptr;
@@ -31,7 +31,7 @@ RunEntry* run_of(Catalog& catalog, const Json& body) {
     return &run;
 }
 
-void fold_worker_started(Catalog& catalog, const Json& body) {
+void fold_worker_started(Catalog& catalog, const RecordJson& body) {
     catalog.misconfigured.clear();
     if (text(body, "state") == "misconfigured") {
         catalog.misconfigured = text(body, "problem");
@@ -41,17 +41,17 @@ void fold_worker_started(Catalog& catalog, const Json& body) {
     }
 }
 
-void fold_missed(Catalog& catalog, const Json& body) {
+void fold_missed(Catalog& catalog, const RecordJson& body) {
     raise_time(catalog.served, text(body, "due"));
     raise_time(catalog.served, text(body, "until"));
 }
 
-void fold_schedule(Catalog& catalog, const AuditRecord& record, const Json& body) {
+void fold_schedule(Catalog& catalog, const AuditRecord& record, const RecordJson& body) {
     catalog.promise = {text(body, "schedule"), text(body, "timezone"), flag(body, "active"),
                        record.time};
 }
 
-void fold_run_requested(Catalog& catalog, const AuditRecord& record, const Json& body) {
+void fold_run_requested(Catalog& catalog, const AuditRecord& record, const RecordJson& body) {
     if (RunEntry* run = run_of(catalog, body)) {
         run->requested = record.time;
         run->state = "requested";
@@ -63,14 +63,14 @@ void fold_run_requested(Catalog& catalog, const AuditRecord& record, const Json&
     }
 }
 
-void fold_run_started(Catalog& catalog, const AuditRecord& record, const Json& body) {
+void fold_run_started(Catalog& catalog, const AuditRecord& record, const RecordJson& body) {
     if (RunEntry* run = run_of(catalog, body)) {
         run->started = record.time;
         run->state = "running";
     }
 }
 
-void fold_run_end(Catalog& catalog, const AuditRecord& record, const Json& body) {
+void fold_run_end(Catalog& catalog, const AuditRecord& record, const RecordJson& body) {
     RunEntry* run = run_of(catalog, body);
     if (run == nullptr) {
         return;
@@ -96,7 +96,7 @@ void fold_run_end(Catalog& catalog, const AuditRecord& record, const Json& body)
     }
 }
 
-void fold_artifact_sealed(Catalog& catalog, const AuditRecord& record, const Json& body) {
+void fold_artifact_sealed(Catalog& catalog, const AuditRecord& record, const RecordJson& body) {
     const std::string stem = text(body, "artifact");
     if (!parse_stem(stem) || !is_sha256_hex(text(body, "sha256"))) {
         ++catalog.bad_lines;
@@ -138,12 +138,13 @@ void fold_artifact_sealed(Catalog& catalog, const AuditRecord& record, const Jso
 }
 
 // The artifact that a record is about; null where it is not known, or is gone.
-ArtifactEntry* artifact_of(Catalog& catalog, const Json& body) {
+ArtifactEntry* artifact_of(Catalog& catalog, const RecordJson& body) {
     const auto found = catalog.artifacts.find(text(body, "artifact"));
     return found == catalog.artifacts.end() || !found->second.exists() ? nullptr : &found->second;
 }
 
-void fold_artifact_verified(ArtifactEntry& entry, const AuditRecord& record, const Json& body) {
+void fold_artifact_verified(ArtifactEntry& entry, const AuditRecord& record,
+                            const RecordJson& body) {
     const std::string result = text(body, "result");
     if (const std::string stamp = text(body, "stamp"); !stamp.empty()) {
         entry.stamp = stamp;
@@ -159,7 +160,7 @@ void fold_artifact_verified(ArtifactEntry& entry, const AuditRecord& record, con
 }
 
 // It is the vault's now; everything else about it stays what it was.
-void fold_imported(ArtifactEntry& entry, const Json& body) {
+void fold_imported(ArtifactEntry& entry, const RecordJson& body) {
     entry.seal = text(body, "seal");
     raise_time(entry.retain_until, text(body, "retain_until"));
     if (const std::string stamp = text(body, "stamp"); !stamp.empty()) {
@@ -167,14 +168,14 @@ void fold_imported(ArtifactEntry& entry, const Json& body) {
     }
 }
 
-void fold_vault(Catalog& catalog, const Json& body) {
+void fold_vault(Catalog& catalog, const RecordJson& body) {
     catalog.vault = {text(body, "level"), text(body, "reason"), text(body, "clock"),
                      text(body, "clock_reason"), text(body, "version")};
 }
 
 // The vault's own date; the job's record of the artifact comes after it, but for an import. Nobody
 // else can say it, and what a log says that a vault took over is not of that vault.
-void fold_vault_sealed(Catalog& catalog, const AuditRecord& record, const Json& body) {
+void fold_vault_sealed(Catalog& catalog, const AuditRecord& record, const RecordJson& body) {
     if (record.origin != kVaultOrigin) {
         return;
     }
@@ -193,7 +194,7 @@ void fold_vault_sealed(Catalog& catalog, const AuditRecord& record, const Json& 
     }
 }
 
-void fold_retention_extended(Catalog& catalog, const AuditRecord& record, const Json& body) {
+void fold_retention_extended(Catalog& catalog, const AuditRecord& record, const RecordJson& body) {
     const auto found = body.find("artifacts");
     if (found == body.end() || !found->is_object()) {
         return;
@@ -220,7 +221,7 @@ bool is_forged(const ArtifactEntry& entry, const AuditRecord& record) {
 }
 
 // What is said of one artifact after it was sealed.
-void fold_artifact(Catalog& catalog, const AuditRecord& record, const Json& body) {
+void fold_artifact(Catalog& catalog, const AuditRecord& record, const RecordJson& body) {
     const std::string& event = record.event;
     constexpr std::array kEvents{
         event::kArtifactVerified, event::kPruneIntended, event::kPruneWithdrawn,
@@ -269,7 +270,7 @@ void fold_artifact(Catalog& catalog, const AuditRecord& record, const Json& body
     }
 }
 
-void fold_clock(Catalog& catalog, const AuditRecord& record, const Json& body) {
+void fold_clock(Catalog& catalog, const AuditRecord& record, const RecordJson& body) {
     const auto time = parse_time(record.time);
     if (!time) {
         return;
@@ -300,7 +301,7 @@ std::uint64_t lock_days_setting(const Catalog& catalog) {
     return days;
 }
 
-void fold_settings(Catalog& catalog, const Json& body) {
+void fold_settings(Catalog& catalog, const RecordJson& body) {
     const auto found = body.find("settings");
     if (found == body.end() || !found->is_object()) {
         return;
@@ -322,13 +323,13 @@ void fold_settings(Catalog& catalog, const Json& body) {
 
 // Parses JSON of bounded depth; discarded where it is not that. What is nested too deeply ends the
 // parse at once, before it costs memory.
-Json parse_bounded(std::string_view content) {
+RecordJson parse_body(std::string_view content) {
     constexpr int kMaxDepth = 16;
     struct TooDeep {};
     try {
-        return Json::parse(
+        return RecordJson::parse(
             content,
-            [](int depth, Json::parse_event_t, Json&) {
+            [](int depth, RecordJson::parse_event_t, RecordJson&) {
                 if (depth > kMaxDepth) {
                     throw TooDeep{};
                 }
@@ -336,7 +337,7 @@ Json parse_bounded(std::string_view content) {
             },
             false);
     } catch (const TooDeep&) {
-        return Json::value_t::discarded;
+        return RecordJson::value_t::discarded;
     }
 }
 
@@ -345,7 +346,7 @@ Json parse_bounded(std::string_view content) {
 void Catalog::apply(const AuditRecord& record) {
     head_seq = record.seq;
     head_hash = record.hash;
-    const Json body = parse_bounded(record.body);
+    const RecordJson body = parse_body(record.body);
     if (!body.is_object()) {
         ++bad_lines;
         return;

@@ -13,22 +13,22 @@
 
 namespace immbackup::fold {
 
-inline std::string text(const Json& json, const char* name) {
+inline std::string text(const RecordJson& json, const char* name) {
     const auto found = json.find(name);
     return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
-inline std::uint64_t number(const Json& json, const char* name) {
+inline std::uint64_t number(const RecordJson& json, const char* name) {
     const auto found = json.find(name);
     return found != json.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
 }
 
-inline bool flag(const Json& json, const char* name) {
+inline bool flag(const RecordJson& json, const char* name) {
     const auto found = json.find(name);
     return found != json.end() && found->is_boolean() && found->get<bool>();
 }
 
-inline std::optional<ErrorText> error_of(const Json& json) {
+inline std::optional<ErrorText> error_of(const RecordJson& json) {
     const auto found = json.find("error");
     if (found == json.end() || !found->is_object()) {
         return std::nullopt;
@@ -45,8 +45,8 @@ inline void raise_time(std::string& newest, const std::string& time) {
 }
 
 // Uploads, locks, legal holds (catalog_uploads.cpp).
-void upload(Catalog& catalog, const AuditRecord& record, const Json& body);
-void anchor(Catalog& catalog, const AuditRecord& record, const Json& body);
-void locks_tried(Catalog& catalog, const AuditRecord& record, const Json& body);
+void upload(Catalog& catalog, const AuditRecord& record, const RecordJson& body);
+void anchor(Catalog& catalog, const AuditRecord& record, const RecordJson& body);
+void locks_tried(Catalog& catalog, const AuditRecord& record, const RecordJson& body);
 
 }  // namespace immbackup::fold

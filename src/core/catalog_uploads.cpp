@@ -7,7 +7,7 @@ namespace immbackup::fold {
 
 namespace {
 
-void take_lock(ArtifactEntry& entry, const Json& body) {
+void take_lock(ArtifactEntry& entry, const RecordJson& body) {
     entry.upload = text(body, "state");
     entry.upload_error = text(body, "reason");
     entry.lock_mode = text(body, "mode");
@@ -16,7 +16,7 @@ void take_lock(ArtifactEntry& entry, const Json& body) {
 
 }  // namespace
 
-void upload(Catalog& catalog, const AuditRecord& record, const Json& body) {
+void upload(Catalog& catalog, const AuditRecord& record, const RecordJson& body) {
     const std::string& event = record.event;
     const std::string id = text(body, "upload_id");
     if (event == event::kUploadBegun) {
@@ -34,7 +34,7 @@ void upload(Catalog& catalog, const AuditRecord& record, const Json& body) {
         entry.upload_tried = record.time;
         const auto objects = body.find("objects");
         entry.objects = objects != body.end() && objects->is_object()
-                            ? objects->dump(-1, ' ', true, Json::error_handler_t::replace)
+                            ? objects->dump(-1, ' ', true, RecordJson::error_handler_t::replace)
                             : std::string();
     } else if (event == event::kUploadFailed) {
         entry.upload = text(body, "state") == "failed" ? "failed" : "pending";
@@ -53,7 +53,7 @@ void upload(Catalog& catalog, const AuditRecord& record, const Json& body) {
     }
 }
 
-void anchor(Catalog& catalog, const AuditRecord& record, const Json& body) {
+void anchor(Catalog& catalog, const AuditRecord& record, const RecordJson& body) {
     catalog.anchored = record.time;
     catalog.anchor_state = text(body, "state");
     // What nobody has seen held may be gone tomorrow.
@@ -62,7 +62,7 @@ void anchor(Catalog& catalog, const AuditRecord& record, const Json& body) {
     }
 }
 
-void locks_tried(Catalog& catalog, const AuditRecord& record, const Json& body) {
+void locks_tried(Catalog& catalog, const AuditRecord& record, const RecordJson& body) {
     catalog.lock_problem = text(body, "problem");
     catalog.locks_tried = catalog.lock_problem.empty() ? std::string() : record.time;
 }

@@ -169,7 +169,7 @@ void write_plan(RowWriter& row, const std::string& directory, bool executed) {
     }
 }
 
-std::string text_in(const Json& json, const char* name) {
+std::string text_in(const RecordJson& json, const char* name) {
     const auto found = json.is_object() ? json.find(name) : json.end();
     return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
@@ -182,7 +182,7 @@ void write_pruned(RowWriter& row, const std::string& directory, std::uint64_t si
                    if (record == nullptr || record->event != "artifact_pruned") {
                        return true;
                    }
-                   const auto body = Json::parse(record->body, nullptr, false);
+                   const auto body = RecordJson::parse(record->body, nullptr, false);
                    const auto entry = body.is_object()
                                           ? catalog.artifacts.find(body.value("artifact", ""))
                                           : catalog.artifacts.end();
@@ -208,7 +208,7 @@ void write_imported(RowWriter& row, const std::string& directory, std::uint64_t 
         if (record == nullptr || record->event != "artifact_imported") {
             return true;
         }
-        const auto body = Json::parse(record->body, nullptr, false);
+        const auto body = RecordJson::parse(record->body, nullptr, false);
         const auto entry = catalog.artifacts.find(text_in(body, "artifact"));
         if (entry != catalog.artifacts.end()) {
             row.text(entry->first);
@@ -232,14 +232,14 @@ void write_uploads(RowWriter& row, const std::string& directory, std::uint64_t s
                    if (!uploaded && (record == nullptr || record->event != "upload_failed")) {
                        return true;
                    }
-                   const auto body = Json::parse(record->body, nullptr, false);
+                   const auto body = RecordJson::parse(record->body, nullptr, false);
                    if (body.is_object()) {
                        const std::string artifact = text_in(body, "artifact");
                        const std::string state = text_in(body, "state");
                        const std::string until = text_in(body, "locked_until");
                        const std::string problem =
                            uploaded ? text_in(body, "reason")
-                                    : text_in(body.value("error", Json()), "message");
+                                    : text_in(body.value("error", RecordJson()), "message");
                        row.text(artifact);
                        row.text_or_null(state);
                        row.time_or_null(until);
@@ -256,9 +256,9 @@ void write_s3_rows(RowWriter& row, const std::string& directory, std::uint64_t s
                    if (record == nullptr || record->event != "s3_checked") {
                        return true;
                    }
-                   const auto body = Json::parse(record->body, nullptr, false);
-                   const auto rows =
-                       body.is_object() ? body.value("rows", Json::array()) : Json::array();
+                   const auto body = RecordJson::parse(record->body, nullptr, false);
+                   const auto rows = body.is_object() ? body.value("rows", RecordJson::array())
+                                                      : RecordJson::array();
                    for (const auto& each : rows) {
                        const std::string check = text_in(each, "check");
                        const std::string verdict = text_in(each, "verdict");

@@ -159,9 +159,9 @@ void Supervisor::begin_start() {
         return;
     }
     JobRequest request = base_request("record");
-    Json body{{"version", IMMBACKUP_VERSION},
+    Json body{{"pid", MyProcPid},
+              {"version", IMMBACKUP_VERSION},
               {"server_version", server_version()},
-              {"pid", MyProcPid},
               {"state", bad_setting_ ? "misconfigured" : "ready"}};
     if (bad_setting_) {
         body["problem"] = bad_setting_->message;

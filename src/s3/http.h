@@ -17,6 +17,7 @@
 
 namespace immbackup::s3 {
 
+std::string lower(std::string_view text);  // of ASCII letters
 // Without blanks and ends of lines before and after it.
 std::string_view trimmed(std::string_view text);
 

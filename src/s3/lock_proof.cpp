@@ -6,19 +6,11 @@
 
 #include "core/digest.h"
 #include "core/error.h"
+#include "s3/http.h"
 
 namespace immbackup::s3 {
 
 namespace {
-
-std::string lower(std::string text) {
-    for (char& c : text) {
-        if (c >= 'A' && c <= 'Z') {
-            c = static_cast<char>(c + 32);
-        }
-    }
-    return text;
-}
 
 // Some stores give the checksum of a multipart object without its number of parts.
 std::string_view without_count(std::string_view checksum) {
