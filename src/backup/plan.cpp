@@ -11,7 +11,7 @@ namespace immbackup {
 namespace {
 
 // "<run id>.<name, each byte as %XX>.sql.zst.manifest.json.part" has to fit a file name.
-constexpr std::size_t kMaxRunName = 70;
+constexpr std::size_t kMaxDatabaseName = 70;
 // For the manifest, the audit log and what other programs write meanwhile.
 constexpr std::uint64_t kSpaceMargin = 16ULL * 1024 * 1024;
 // Compressed plain SQL is seldom more than this share of a database with its indexes.
@@ -33,9 +33,9 @@ void check_names(const std::vector<std::string>& names) {
         if (name.empty() || name.find('\0') != std::string::npos) {
             throw Error(ErrorCode::usage, "a database name is empty or holds a zero byte");
         }
-        if (name.size() > kMaxRunName) {
+        if (name.size() > kMaxDatabaseName) {
             throw Error(ErrorCode::usage, fmt::format("database name \"{}\" is too long", name),
-                        fmt::format("It may have at most {} bytes.", kMaxRunName));
+                        fmt::format("It may have at most {} bytes.", kMaxDatabaseName));
         }
         if (!seen.insert(name).second) {
             throw Error(ErrorCode::usage, fmt::format("database \"{}\" is given twice", name));

@@ -12,7 +12,7 @@ namespace immbackup {
 
 std::vector<RemoteObject> objects_of(const ArtifactEntry& entry, const S3Settings& settings) {
     std::vector<RemoteObject> out;
-    const auto json = Json::parse(entry.objects, nullptr, false);
+    const auto json = RecordJson::parse(entry.objects, nullptr, false);
     if (!json.is_object()) {
         return out;
     }
@@ -24,15 +24,13 @@ std::vector<RemoteObject> objects_of(const ArtifactEntry& entry, const S3Setting
                 throw Error(
                     ErrorCode::config,
                     fmt::format("it is in bucket {}, which the settings do not name any more",
-                                bucket->dump(-1, ' ', true, Json::error_handler_t::replace)));
+                                bucket->dump(-1, ' ', true, RecordJson::error_handler_t::replace)));
             }
             out.push_back(
                 {file, object["key"].get<std::string>(), object["version_id"].get<std::string>()});
         }
     }
-    // By name, and the receipt last: it says where the others are.
-    std::sort(out.begin(), out.end(),
-              [](const RemoteObject& a, const RemoteObject& b) { return a.file < b.file; });
+    // The receipt last: it says where the others are.
     std::stable_partition(out.begin(), out.end(), [](const RemoteObject& object) {
         return !object.file.ends_with(kReceiptSuffix);
     });
