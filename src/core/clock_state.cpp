@@ -42,6 +42,18 @@ bool far(std::int64_t ms) {
     return ms > kTolerance || ms < -kTolerance;
 }
 
+// Milliseconds since the last sample, where both are of one boot by name. Boots without a name
+// cannot be told apart.
+std::optional<std::int64_t> elapsed_in_boot(const ClockState::Fields& last,
+                                            const ClockSample& sample) {
+    const bool same_name = !sample.boot_id.empty() && sample.boot_id == last.boot_id;
+    if (!same_name || sample.monotonic_ms > kLongestBoot || last.monotonic_ms > kLongestBoot) {
+        return std::nullopt;
+    }
+    return static_cast<std::int64_t>(sample.monotonic_ms) -
+           static_cast<std::int64_t>(last.monotonic_ms);
+}
+
 }  // namespace
 
 void ClockState::record(Time time) {
@@ -73,26 +85,28 @@ void ClockState::observe_boot(std::uint64_t seq) {
     fields_.drift_ms = 0;
 }
 
+// Less than nothing has elapsed where two wrote at once, the later one first.
+void ClockState::observe_elapsed(std::int64_t elapsed, std::int64_t wall_elapsed) {
+    const std::int64_t drift = fields_.drift_ms + wall_elapsed - elapsed;
+    fields_.drift_ms = shrunk(drift, std::max<std::int64_t>(elapsed, 0) / kSlew);
+    if (far(fields_.drift_ms)) {
+        fields_.jumped_ms += drift;
+        fields_.drift_ms = 0;
+        fields_.steady_ms = 0;
+    } else if (fields_.boot_seq != 0) {
+        const auto steady = static_cast<std::int64_t>(fields_.steady_ms) + elapsed;
+        fields_.steady_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(steady, 0));
+    }
+}
+
 void ClockState::observe(const ClockSample& sample, std::uint64_t seq) {
     const auto last = parse_time(fields_.wall);
     if (last) {
-        const bool same_boot = sample.boot_id == fields_.boot_id &&
-                               sample.monotonic_ms >= fields_.monotonic_ms &&
-                               sample.monotonic_ms - fields_.monotonic_ms < kLongestBoot;
-        if (!same_boot) {
+        const auto elapsed = elapsed_in_boot(fields_, sample);
+        if (!elapsed) {
             observe_boot(seq);
         } else {
-            const auto elapsed =
-                static_cast<std::int64_t>(sample.monotonic_ms - fields_.monotonic_ms);
-            const std::int64_t drift = fields_.drift_ms + ms_between(*last, sample.wall) - elapsed;
-            fields_.drift_ms = shrunk(drift, elapsed / kSlew);
-            if (far(fields_.drift_ms)) {
-                fields_.jumped_ms += drift;
-                fields_.drift_ms = 0;
-                fields_.steady_ms = 0;
-            } else if (fields_.boot_seq != 0) {
-                fields_.steady_ms += static_cast<std::uint64_t>(elapsed);
-            }
+            observe_elapsed(*elapsed, ms_between(*last, sample.wall));
         }
     }
     fields_.boot_id = sample.boot_id;

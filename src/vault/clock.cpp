@@ -54,11 +54,11 @@ ClockSample sample_clocks() {
 
 void ClockState::observe(const ClockSample& sample) {
     if (wall != 0) {
-        const bool same_boot =
-            !boot_id.empty() && sample.boot_id == boot_id && sample.monotonic >= monotonic;
         const Millis elapsed = sample.monotonic - monotonic;
-        const Millis jump = sample.wall - wall - elapsed;
-        if (!same_boot) {
+        const Millis moved = drift + sample.wall - wall - elapsed;
+        drift = shrunk(moved, std::max<Millis>(elapsed, 0) / kSlew);
+        // Boots without a name cannot be told apart.
+        if (boot_id.empty() || sample.boot_id != boot_id) {
             // A boot whose time of waiting was not over leaves it to the next one.
             if (!waiting || steady >= kSteady) {
                 steady = 0;
@@ -66,13 +66,12 @@ void ClockState::observe(const ClockSample& sample) {
             waiting = true;
             jumped = 0;
             drift = 0;
-        } else if (far(shrunk(drift + jump, elapsed / kSlew))) {
-            jumped += drift + jump;
+        } else if (far(drift)) {
+            jumped += moved;
             drift = 0;
             steady = 0;
-        } else {
-            drift = shrunk(drift + jump, elapsed / kSlew);
-            steady += waiting ? elapsed : 0;
+        } else if (waiting) {
+            steady = std::max<Millis>(steady + elapsed, 0);
         }
     }
     boot_id = sample.boot_id;

@@ -176,6 +176,51 @@ TEST(Clock, AJumpAfterARestartBeginsTheWaitAnew) {
     EXPECT_TRUE(says(history, "set forward"));
 }
 
+// Boots that have no name cannot be told apart: any sample may come after a restart.
+TEST(Clock, BootsWithoutANameAreNeverTheSame) {
+    const Time start = *parse_time("2026-01-01T00:00:00.000Z");
+    ClockState clock;
+    clock.observe({"", 1'000, start}, 1);
+    clock.record(start);
+    for (int hour = 1; hour < 50; ++hour) {
+        const Time time = start + std::chrono::hours(hour);
+        const ClockSample sample{"", 1'000 + static_cast<std::uint64_t>(hour) * 3'600'000, time};
+        EXPECT_NE(clock.judge(sample).blocked.find("restarted"), std::string::npos) << hour;
+        clock.observe(sample, static_cast<std::uint64_t>(hour) + 1);
+        clock.record(time);
+        if (hour == 25) {
+            clock.confirm(sample);
+        }
+    }
+}
+
+// Two that write at once take their samples in one order, and may write them in the other.
+TEST(Clock, RecordsInTheOtherOrderAreNoRestart) {
+    History history;
+    history.run(kShop);
+    for (int i = 0; i < 100; ++i) {
+        history.pass(1h);
+        History other = history;
+        history.pass(40s);
+        history.run(kShop);
+        other.catalog = history.catalog;
+        other.run(kShop);
+        history.catalog = other.catalog;
+        ASSERT_EQ(judge(other).blocked, "") << i;
+        ASSERT_EQ(judge(history).blocked, "") << i;
+        ASSERT_EQ(judge(history).wait_seq, 0U) << i;
+    }
+    // And so a jump is not forgotten where the monotonic clock of one boot goes back.
+    history.up -= 1min;
+    history.truth += 2min;
+    EXPECT_TRUE(says(history, "set forward by 3 min")) << judge(history).blocked;
+    history.run(kShop);
+    history.up -= 1h;
+    history.run(kShop);
+    history.pass(24h);
+    EXPECT_TRUE(says(history, "set forward by 63 min")) << judge(history).blocked;
+}
+
 TEST(Clock, NothingIsKnownOfAnEmptyLog) {
     EXPECT_EQ(ClockState().judge({"boot", 1, Time{}}).blocked, "");
 }

@@ -127,12 +127,19 @@ struct Both {
                     Time{std::chrono::milliseconds(wall)}})
             .blocked;
     }
+    std::string helper_says(const std::string& boot, vault::Millis monotonic,
+                            vault::Millis wall) const {
+        vault::ClockState now = helper;
+        now.observe({boot, monotonic, wall});
+        return now.blocked();
+    }
 };
 
 TEST(VaultClock, SaysWhatCoreSays) {
     std::mt19937_64 random(3);
     int blocked = 0;
     int drifted = 0;
+    int late = 0;
     for (int history = 0; history < 500; ++history) {
         Both both;
         vault::Millis monotonic = 1'000'000;
@@ -142,7 +149,7 @@ TEST(VaultClock, SaysWhatCoreSays) {
             const auto passed = static_cast<vault::Millis>(random() % 7'200'000);
             monotonic += passed;
             wall += passed;
-            switch (random() % 16) {
+            switch (random() % 20) {
                 case 0:
                     wall += static_cast<vault::Millis>(random() % 10'000'000'000);
                     break;
@@ -165,13 +172,27 @@ TEST(VaultClock, SaysWhatCoreSays) {
                     // Less than a jump: they add up, and leak away.
                     wall += static_cast<vault::Millis>(random() % 238'001) - 119'000;
                     break;
+                case 7: {
+                    // Comes after one that was taken later.
+                    both.observe(boot, monotonic, wall);
+                    const auto earlier = static_cast<vault::Millis>(random() % 1'000'000);
+                    const auto off = static_cast<vault::Millis>(random() % 260'000) - 130'000;
+                    both.observe(boot, std::max<vault::Millis>(monotonic - earlier, 0),
+                                 wall - earlier + off);
+                    ++late;
+                    break;
+                }
+                case 8:
+                    boot.clear();  // it cannot be read
+                    break;
                 default:
                     break;
             }
             both.observe(boot, monotonic, wall);
             const std::string core = both.core_says(boot, monotonic, wall);
-            EXPECT_EQ(both.helper.blocked().empty(), core.empty())
-                << history << ' ' << i << ": " << both.helper.blocked() << " / " << core;
+            const std::string helper = both.helper_says(boot, monotonic, wall);
+            EXPECT_EQ(helper.empty(), core.empty())
+                << history << ' ' << i << ": " << helper << " / " << core;
             EXPECT_EQ(both.helper.drift, both.core.fields().drift_ms) << history << ' ' << i;
             EXPECT_EQ(both.helper.jumped, both.core.fields().jumped_ms) << history << ' ' << i;
             drifted += both.helper.drift != 0 ? 1 : 0;
@@ -184,6 +205,7 @@ TEST(VaultClock, SaysWhatCoreSays) {
     }
     EXPECT_GT(blocked, 1000);
     EXPECT_GT(drifted, 1000);
+    EXPECT_GT(late, 500);
 }
 
 // What a former version kept knows no drift; what is kept is not begun anew by the next request.
