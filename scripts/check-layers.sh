@@ -25,4 +25,10 @@ if grep -nE '^#include +["<]postgres(_fe)?\.h[">]' src/*/*.h src/*/*.cpp | grep 
     echo "postgres.h is for src/postgres alone"
     status=1
 fi
+# Who wants to know what can take something away from the vault reads two files, and no others; the service removes an old socket.
+takes_away='remove_in\(|\b(unlink|unlinkat|remove|rename|renameat|renameat2|rmdir|truncate|ftruncate|f?removexattr|copy_file_range|mmap)\(|FS_IOC_SETFLAGS|FALLOC_FL_(PUNCH|COLLAPSE|ZERO|INSERT)|O_TRUNC|O_WRONLY|Flag::[a-z_]+, false'
+if grep -nE "$takes_away" src/vault/*.cpp | grep -vE '^src/vault/((tree|purge)\.cpp:|service\.cpp:.*::unlink\(path\.c_str)'; then
+    echo "what takes something away from the vault belongs to src/vault/tree.cpp and purge.cpp alone"
+    status=1
+fi
 exit "$status"

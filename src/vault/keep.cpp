@@ -1,7 +1,7 @@
 // The verbs that make artifacts stay longer, and the operators' two: extend, hold, release,
 // accept-clock.
 
-#include "vault/session.h"
+#include "vault/purge.h"
 
 namespace immbackup::vault {
 
@@ -89,16 +89,13 @@ std::string release(Session& session, const Request& request) {
     const Tree& tree = session.tree();
     const std::string stem(request.get("stem"));
     const Fd lock = tree.lock(Tree::Lock::removal, Tree::Share::exclusive);
-    const Fd held = open_in(tree.records(), hold_name(stem));
-    if (!held) {
+    if (!exists_in(tree.records(), hold_name(stem))) {
         static_cast<void>(sealed_artifact(tree, stem));
         return field("changed", "0");
     }
     const Appended said =
         session.record("artifact_released", member("artifact", stem) + ',' + said_by(request));
-    static_cast<void>(set_flag(held, Flag::immutable, false));
-    remove_in(tree.records(), hold_name(stem));
-    sync(tree.records());
+    remove_hold(tree, stem);
     return field("changed", "1") + place(said);
 }
 

@@ -14,7 +14,6 @@ namespace immbackup::vault {
 namespace {
 
 constexpr mode_t kLogMode = 0640;
-constexpr const char* kClockName = "clock";
 constexpr Millis kKeepClockEvery = 60'000;
 // Behind the last whole record there can be what some cut-off writes left, each below a line.
 constexpr std::uint64_t kLookBack = 2 * kMaxLine;
@@ -179,26 +178,12 @@ Appended begin_log(const Tree& tree, const std::string& origin, const std::strin
 
 ClockState load_clock(const Tree& tree) {
     ClockState state;
-    const Fd fd = open_in(tree.records(), kClockName);
+    const Fd fd = open_in(tree.records(), kClockFile);
     if (fd && !parse_clock(read_whole(fd, 4096), state)) {
         // Unreadable: as after a restart.
         state.waiting = true;
     }
     return state;
-}
-
-void save_clock(const Tree& tree, const ClockState& state) {
-    const Fd fd = create_unnamed(tree.records());
-    write_all(fd, format_clock(state));
-    sync(fd);
-    const std::string temporary = std::string(kClockName) + ".new";
-    remove_in(tree.records(), temporary);
-    link_file(fd, tree.records(), temporary);
-    if (::renameat(tree.records().get(), temporary.c_str(), tree.records().get(), kClockName) !=
-        0) {
-        throw system_failure(errno, "keep what was seen of the clock");
-    }
-    sync(tree.records());
 }
 
 }  // namespace
@@ -265,7 +250,7 @@ ClockState observe_clock(const Tree& tree, bool accept) {
     if (accept || state.boot_id != before.boot_id || state.jumped != before.jumped ||
         state.waiting != before.waiting || state.wall - before.wall >= kKeepClockEvery ||
         state.wall < before.wall) {
-        save_clock(tree, state);
+        replace_clock(tree, format_clock(state));
     }
     return state;
 }

@@ -1,4 +1,5 @@
-// The verb purge: the only way in which anything leaves the vault.
+// The verb purge, and what else takes something away: read this, and tree.cpp, to see that nothing
+// else can.
 
 #include "vault/purge.h"
 
@@ -114,6 +115,32 @@ Removed remove_artifact(const Session& session, const Artifact& artifact, const 
         session.record("artifact_pruned", about + member("bytes", bytes) + ',' + why);
     remove_records(session.tree(), artifact);
     return {bytes, said};
+}
+
+bool discard_unsealed(const Tree& tree, const Artifact& artifact,
+                      std::vector<RemovedFile>& removed) {
+    bool unsealed = !artifact.attested && !artifact.whole();
+    for (const SealedFile& file : artifact.files) {
+        unsealed =
+            unsealed && (!file.there() || (file.state == RecordState::sound && !file.flagged));
+    }
+    if (!unsealed || !artifact.any()) {
+        return false;
+    }
+    for (const FileKind kind : {FileKind::manifest, FileKind::digest, FileKind::artifact}) {
+        if (artifact.file(kind).there()) {
+            remove_file(tree, artifact, kind);
+            removed.push_back(
+                {file_name(artifact.stem, kind, artifact.format), artifact.file(kind).size});
+        }
+    }
+    sync(tree.active());
+    return true;
+}
+
+void remove_hold(const Tree& tree, const std::string& stem) {
+    remove_record(tree, hold_name(stem));
+    sync(tree.records());
 }
 
 std::string purge(Session& session, const Request& request) {

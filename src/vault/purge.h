@@ -1,4 +1,4 @@
-// How an artifact leaves the vault.
+// All that takes anything away from the vault. No other file may: scripts/check-layers.sh.
 #pragma once
 
 #include "vault/session.h"
@@ -14,5 +14,19 @@ struct Removed {
 // stays. The caller holds Lock::publication and Lock::removal.
 Removed remove_artifact(const Session& session, const Artifact& artifact, const ClockState& clock,
                         const std::string& reason);
+
+// Removes what a publication that was cut off left of a stem: not attested, not whole, no flag,
+// each file with a sound seal record, which it had before its name. What has no record of ours is
+// nothing of ours to remove. False where there is no such thing; `removed` gets what is gone, also
+// where the rest fails. The caller holds both locks, too.
+struct RemovedFile {
+    std::string name;
+    std::uint64_t bytes = 0;
+};
+bool discard_unsealed(const Tree& tree, const Artifact& artifact,
+                      std::vector<RemovedFile>& removed);
+
+// Ends a hold; what is not held stays so. The caller holds Lock::removal.
+void remove_hold(const Tree& tree, const std::string& stem);
 
 }  // namespace immbackup::vault

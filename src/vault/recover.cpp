@@ -1,4 +1,4 @@
-// The verb recover: what a crash left is finished, or, where no flag holds it, removed.
+// The verb recover: what a crash left is finished, or, where it never was sealed, removed.
 
 #include "vault/publish.h"
 #include "vault/purge.h"
@@ -10,7 +10,7 @@ namespace {
 struct Done {
     std::vector<std::string> completed;
     std::vector<std::string> resealed;
-    std::vector<std::pair<std::string, std::uint64_t>> removed;
+    std::vector<RemovedFile> removed;
     std::uint64_t orphans = 0;
 };
 
@@ -28,29 +28,6 @@ bool bears_a_flag(const Artifact& artifact) {
         flagged = flagged || file.flagged;
     }
     return flagged;
-}
-
-// Removes what a publication that was cut off left of a stem: not attested, not whole, no flag,
-// each file with a sound seal record, which it had before its name. What has no record of ours is
-// nothing of ours to remove. False where there is no such thing.
-bool discard(const Tree& tree, const Artifact& artifact, Done& done) {
-    bool unsealed = !artifact.attested && !artifact.whole();
-    for (const SealedFile& file : artifact.files) {
-        unsealed =
-            unsealed && (!file.there() || (file.state == RecordState::sound && !file.flagged));
-    }
-    if (!unsealed || !artifact.any()) {
-        return false;
-    }
-    for (const FileKind kind : {FileKind::manifest, FileKind::digest, FileKind::artifact}) {
-        if (artifact.file(kind).there()) {
-            const std::string name = file_name(artifact.stem, kind, artifact.format);
-            remove_in(tree.active(), name);
-            done.removed.emplace_back(name, artifact.file(kind).size);
-        }
-    }
-    sync(tree.active());
-    return true;
 }
 
 void recover_one(const Session& session, const std::string& stem, Done& done) {
@@ -75,7 +52,7 @@ void recover_one(const Session& session, const std::string& stem, Done& done) {
         done.completed.push_back(stem);
         return;
     }
-    if (discard(tree, artifact, done)) {
+    if (discard_unsealed(tree, artifact, done.removed)) {
         return;
     }
     // What a purge left on its way: sealed again, so that the kernel's time counts from now.

@@ -325,6 +325,20 @@ std::string read_whole(const Fd& fd, std::size_t limit) {
     return text;
 }
 
+void replace_clock(const Tree& tree, const std::string& text) {
+    const Fd& folder = tree.records();
+    const std::string temporary = std::string(kClockFile) + ".new";
+    const Fd fd = create_unnamed(folder);
+    write_all(fd, text);
+    sync(fd);
+    remove_in(folder, temporary);
+    link_file(fd, folder, temporary);
+    if (::renameat(folder.get(), temporary.c_str(), folder.get(), kClockFile) != 0) {
+        throw system_failure(errno, "keep what was seen of the clock");
+    }
+    sync(folder);
+}
+
 void put_small(const Fd& folder, const std::string& name, const std::string& text, mode_t mode,
                bool flagged) {
     const Fd fd = create_unnamed(folder);

@@ -81,6 +81,9 @@ struct stat status_of(const Fd& fd);
 // In order.
 std::vector<std::string> names_in(const Fd& folder);
 std::string read_whole(const Fd& fd, std::size_t limit);
+// The file kClockFile of records/, the only one that is ever replaced. The caller holds Lock::log.
+inline constexpr const char* kClockFile = "clock";
+void replace_clock(const Tree& tree, const std::string& text);
 // A small file under its name at once: written, mode `mode`, synced, linked, flagged immutable
 // (where `flagged`), the folder synced.
 void put_small(const Fd& folder, const std::string& name, const std::string& text, mode_t mode,
