@@ -150,32 +150,53 @@ verify() {
         "$(paste -d' ' "$WORK/result.verify" "$WORK/result.igzip-sha256" | awk '{print $3 / $1}' | median)"
 }
 
-# Transactions a second while a dump goes on, over and over for as long as pgbench runs.
-load() {
-    local worker
-    as_server rm -f "$WORK/stop"
-    # In a session of its own, as a cron job is: the kernel shares its time among sessions (sched(7), autogroup).
-    setsid -w "$BASH" -c "$(declare -f as_server); $(declare -p SERVER_USER PG_BIN WORK); as_server bash -c \"until [ -e '$WORK/stop' ]; do $1; done\"" &
-    worker=$!
-    as_server pgbench -n -c 2 -j 1 -T 20 -M prepared load 2>/dev/null | sed -n 's/^tps = \([0-9.]*\).*/\1/p'
-    as_server touch "$WORK/stop"
-    wait "$worker"
-}
-
+# Transactions a second of one pgbench that never stops, in windows of one dump each. A virtual disk is fast and slow by turns: so the
+# windows are short, the order is another one in each round, and it takes many rounds to tell a few percent.
 pgbench_loss() {
-    local round plain ours
+    local round kind kinds=(null file immbackup) pgbench
     as_server createdb load
     as_server pgbench -iqs 10 load 2>/dev/null
     set_compression "$default"
+    as_server mkdir -p "$WORK/out" "$WORK/load"
+    as_server bash -c "cd '$WORK/load' && exec pgbench -n -c 2 -j 1 -T 86400 -M prepared -l --log-prefix=log load" >/dev/null 2>&1 &
+    pgbench=$!
+    sleep 5
     for ((round = 0; round < rounds; ++round)); do
-        if ((round % 2)); then ours=$(load "psql -XAtqc 'SELECT immbackup.run_now()' shop >/dev/null"); fi
-        plain=$(load 'pg_dump shop >/dev/null')
-        if ((round % 2 == 0)); then ours=$(load "psql -XAtqc 'SELECT immbackup.run_now()' shop >/dev/null"); fi
-        echo "$plain $ours" >>"$WORK/result.pgbench"
+        for kind in $(rotated "$round" "${kinds[@]}"); do
+            sleep 0.5
+            window "$kind" 2>/dev/null
+        done
     done
-    printf '\npgbench: %.0f tps beside pg_dump, %.0f beside run_now: %.3f of it\n' "$(cut -d' ' -f1 "$WORK/result.pgbench" | median)" \
-        "$(cut -d' ' -f2 "$WORK/result.pgbench" | median)" "$(awk '{print $2 / $1}' "$WORK/result.pgbench" | median)"
+    sleep 1  # so that the log has the last window
+    pkill -TERM -u "$SERVER_USER" -x pgbench
+    wait "$pgbench" || true
+    printf '\n%-12s %6s %9s %14s %24s\n' 'beside' 'tps' 'seconds' 'of null: mean' '(half of the rounds)'
+    for kind in "${kinds[@]}"; do
+        beside "$kind" >"$WORK/result.beside.$kind"
+        printf '%-12s %6.0f %9.2f %14.3f %24s\n' "$kind" "$(cut -d' ' -f1 "$WORK/result.beside.$kind" | median)" "$(cut -d' ' -f2 "$WORK/result.beside.$kind" | median)" \
+            "$(of_null "$kind" | awk '{s += $1} END {print s / NR}')" "$(of_null "$kind" | sort -n | awk '{v[NR] = $1} END {printf "(%.2f - %.2f)", v[int(NR / 4) + 1], v[NR - int(NR / 4)]}')"
+    done
 }
+# In a session of its own, as a cron job is: the kernel shares its time among sessions (sched(7), autogroup).
+window() {
+    local from command
+    case $1 in
+        null) command='pg_dump shop >/dev/null' ;;
+        file) command="pg_dump shop >'$WORK/out/plain' && sync '$WORK/out/plain'" ;;
+        immbackup) command="psql -XAtqc 'SELECT immbackup.run_now()' shop >/dev/null" ;;
+    esac
+    from=$(date +%s.%N)
+    setsid -w "$BASH" -c "$(declare -f as_server); $(declare -p SERVER_USER PG_BIN WORK); as_server bash -c \"$command\""
+    echo "$from $(date +%s.%N)" >>"$WORK/window.$1"
+}
+# beside KIND: transactions a second and seconds of each of its windows; a line of pgbench's log ends with seconds and microseconds.
+beside() {
+    cat "$WORK"/load/log.* | awk -v windows="$WORK/window.$1" '
+        BEGIN { while ((getline line < windows) > 0) { split(line, w, " "); from[++n] = w[1]; to[n] = w[2] } at = 1 }
+        { t = $5 + $6 / 1e6; while (at <= n && t > to[at]) ++at; if (at <= n && t >= from[at]) ++count[at] }
+        END { for (i = 1; i <= n; ++i) printf "%.1f %.2f\n", count[i] / (to[i] - from[i]), to[i] - from[i] }'
+}
+of_null() { paste -d' ' "$WORK/result.beside.$1" "$WORK/result.beside.null" | awk '{print $1 / $3}'; }
 
 printf '%s, %s cores; PostgreSQL %s\n' "$(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -1)" "$(nproc)" "$(pg_config --version)"
 make_database

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Lower folders never include higher ones, and only src/postgres includes postgres.h (docs/architecture.md).
 set -euo pipefail
+export LC_ALL=C
 cd "$(dirname "$0")/.."
 
 declare -A may_use=(
@@ -25,10 +26,41 @@ if grep -nE '^#include +["<]postgres(_fe)?\.h[">]' src/*/*.h src/*/*.cpp | grep 
     echo "postgres.h is for src/postgres alone"
     status=1
 fi
-# Who wants to know what can take something away from the vault reads two files, and no others; the service removes an old socket.
-takes_away='remove_in\(|\b(unlink|unlinkat|remove|rename|renameat|renameat2|rmdir|truncate|ftruncate|f?removexattr|copy_file_range|mmap)\(|FS_IOC_SETFLAGS|FALLOC_FL_(PUNCH|COLLAPSE|ZERO|INSERT)|O_TRUNC|O_WRONLY|Flag::[a-z_]+, false'
-if grep -nE "$takes_away" src/vault/*.cpp | grep -vE '^src/vault/((tree|purge)\.cpp:|service\.cpp:.*::unlink\(path\.c_str)'; then
-    echo "what takes something away from the vault belongs to src/vault/tree.cpp and purge.cpp alone"
+# Who asks what can take something away from the vault reads the users of removal.h (src/vault/README.md, "How to read it"). So no other
+# file of it may include that, nor call what could change or remove a file in any other way than these do: the whole list is here.
+by_other_ways='\b(creat|unlink|unlinkat|remove|remove_all|rename|renameat2?|rmdir|f?truncate(64)?|pwrite(v|64)?|pwritev2?|copy_file_range|sendfile|splice|system|popen|exec[lv]p?e?|posix_spawnp?|mmap|syscall|ioctl|fallocate|[fl]?setxattr|[fl]?removexattr|f?chmod(at)?|[fl]?chown(at)?|mount|umount2?)\(|O_(WRONLY|RDWR|TRUNC|PATH)|ofstream|filesystem|FICLONE|vault/removal\.h'
+known='kept_clock.cpp:vault/removal.h
+log.cpp:O_RDWR
+log.cpp:fallocate(
+log.cpp:fchmod(
+privileges.cpp:syscall(
+publish.cpp:fchmod(
+publish.cpp:fsetxattr(
+purge.cpp:vault/removal.h
+removal.cpp:ioctl( 2
+removal.cpp:renameat(
+removal.cpp:unlinkat(
+removal.cpp:vault/removal.h
+service.cpp:unlink(
+tree.cpp:O_PATH 2
+tree.cpp:O_RDWR 2
+tree.cpp:fchmod(
+tree.cpp:fsetxattr(
+tree.cpp:ioctl( 3
+tree.cpp:syscall( 2
+tree.cpp:vault/removal.h'
+calls_in() { (cd "$1" && grep -oHE "$by_other_ways" -- *.cpp *.h || [ $? = 1 ]) | sort | uniq -c | awk '{n = $1; sub(/^ *[0-9]+ /, ""); print $0 (n > 1 ? " " n : "")}'; }
+planted=$(mktemp -d)
+trap 'rm -rf "$planted"' EXIT
+printf '    ::ftruncate64(fd, 0);\n' >"$planted/a.cpp"
+printf '#include "vault/removal.h"\n' >"$planted/a.h"
+if [ "$(calls_in "$planted")" != $'a.cpp:ftruncate64(\na.h:vault/removal.h' ]; then
+    echo "this check finds nothing any more"
+    status=1
+fi
+if ! diff <(echo "$known") <(calls_in src/vault) >"$planted/diff"; then
+    echo "what can change or remove files in src/vault is not what it was (<), but (>):"
+    cat "$planted/diff"
     status=1
 fi
 exit "$status"

@@ -169,7 +169,7 @@ struct Catalog {
     void apply(const AuditRecord& record);
 };
 
-// Checkpoint text: a first line "immbackup-catalog 5 <offset> <seq> <head hash> <sha256 of the
+// Checkpoint text: a first line "immbackup-catalog 6 <offset> <seq> <head hash> <sha256 of the
 // rest>", then lines of tab separated fields (docs/formats.md). from_checkpoint returns nothing for
 // anything that is not exactly that, larger than kMaxCheckpoint, or of another format number: then
 // the log is folded from its beginning.

@@ -13,7 +13,7 @@ namespace immbackup {
 
 namespace {
 
-constexpr std::string_view kMagic = "immbackup-catalog 5 ";
+constexpr std::string_view kMagic = "immbackup-catalog 6 ";
 
 // Control characters and '%' as %XX: everything else stays readable.
 void append_escaped(std::string& out, std::string_view text) {

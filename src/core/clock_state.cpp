@@ -42,16 +42,21 @@ bool far(std::int64_t ms) {
     return ms > kTolerance || ms < -kTolerance;
 }
 
-// Milliseconds since the last sample, where both are of one boot by name. Boots without a name
-// cannot be told apart.
+// Milliseconds since the last sample of the same boot; nothing where that cannot be: a boot without
+// a name, or a machine that went back to what it was.
 std::optional<std::int64_t> elapsed_in_boot(const ClockState::Fields& last,
                                             const ClockSample& sample) {
-    const bool same_name = !sample.boot_id.empty() && sample.boot_id == last.boot_id;
-    if (!same_name || sample.monotonic_ms > kLongestBoot || last.monotonic_ms > kLongestBoot) {
+    if (sample.boot_id.empty() || last.boot_id.empty() || sample.monotonic_ms > kLongestBoot ||
+        last.monotonic_ms > kLongestBoot) {
         return std::nullopt;
     }
-    return static_cast<std::int64_t>(sample.monotonic_ms) -
-           static_cast<std::int64_t>(last.monotonic_ms);
+    const auto elapsed = static_cast<std::int64_t>(sample.monotonic_ms) -
+                         static_cast<std::int64_t>(last.monotonic_ms);
+    return elapsed < -kTolerance ? std::nullopt : std::optional(elapsed);
+}
+
+bool is_time_or_empty(const std::string& text) {
+    return text.empty() || parse_time(text);
 }
 
 }  // namespace
@@ -66,30 +71,40 @@ void ClockState::record(Time time) {
 bool ClockState::restore(Fields fields) {
     // So that no sum of them and of what follows is beyond the type.
     constexpr std::int64_t kMost = INT64_MAX / 4;
-    if (far(fields.drift_ms) || fields.jumped_ms > kMost || fields.jumped_ms < -kMost) {
+    if (far(fields.drift_ms) || fields.jumped_ms > kMost || fields.jumped_ms < -kMost ||
+        fields.steady_ms > 2 * kLongestBoot || !is_time_or_empty(fields.wall) ||
+        !is_time_or_empty(fields.newest)) {
         return false;
     }
     fields_ = std::move(fields);
     return true;
 }
 
-// A boot whose time of waiting was not over leaves it to the next one: a machine that is never up
-// for long must not keep everything for ever.
+// A boot whose time of waiting was not over leaves half of what is needed, at most, to the next
+// one: a machine that is never up for long must not keep everything for ever.
 void ClockState::observe_boot(std::uint64_t seq) {
-    constexpr auto kEnough = std::chrono::milliseconds(kSteady).count();
-    if (fields_.boot_seq == 0 || fields_.steady_ms >= static_cast<std::uint64_t>(kEnough)) {
-        fields_.steady_ms = 0;
-    }
+    constexpr std::uint64_t kEnough = std::chrono::milliseconds(kSteady).count();
+    const bool leaves =
+        fields_.boot_seq != 0 && fields_.steady_ms < kEnough && !far(fields_.jumped_ms);
+    fields_.steady_ms = leaves ? std::min(fields_.steady_ms, kEnough / 2) : 0;
     fields_.boot_seq = seq;
     fields_.jumped_ms = 0;
     fields_.drift_ms = 0;
 }
 
-// Less than nothing has elapsed where two wrote at once, the later one first.
+// Perhaps a boot, perhaps not: it must be waited for, and no jump is forgotten.
+void ClockState::observe_unclear(std::uint64_t seq) {
+    fields_.boot_seq = seq;
+    fields_.steady_ms = 0;
+    fields_.drift_ms = 0;
+}
+
+// A little less than nothing has elapsed where two wrote at once, the later one first.
 void ClockState::observe_elapsed(std::int64_t elapsed, std::int64_t wall_elapsed) {
     const std::int64_t drift = fields_.drift_ms + wall_elapsed - elapsed;
+    const bool undone = far(fields_.jumped_ms) && !far(fields_.jumped_ms + drift);
     fields_.drift_ms = shrunk(drift, std::max<std::int64_t>(elapsed, 0) / kSlew);
-    if (far(fields_.drift_ms)) {
+    if (far(fields_.drift_ms) || undone) {
         fields_.jumped_ms += drift;
         fields_.drift_ms = 0;
         fields_.steady_ms = 0;
@@ -102,11 +117,13 @@ void ClockState::observe_elapsed(std::int64_t elapsed, std::int64_t wall_elapsed
 void ClockState::observe(const ClockSample& sample, std::uint64_t seq) {
     const auto last = parse_time(fields_.wall);
     if (last) {
-        const auto elapsed = elapsed_in_boot(fields_, sample);
-        if (!elapsed) {
+        const bool named = !sample.boot_id.empty() && !fields_.boot_id.empty();
+        if (named && sample.boot_id != fields_.boot_id) {
             observe_boot(seq);
-        } else {
+        } else if (const auto elapsed = elapsed_in_boot(fields_, sample)) {
             observe_elapsed(*elapsed, ms_between(*last, sample.wall));
+        } else {
+            observe_unclear(seq);
         }
     }
     fields_.boot_id = sample.boot_id;
@@ -129,7 +146,7 @@ bool ClockState::waits_after_restart(const ClockSample& now) const {
     ClockState at = *this;
     at.observe(now, UINT64_MAX);
     const auto newest = parse_time(at.fields_.newest);
-    return at.fields_.boot_seq != 0 && !far(at.fields_.jumped_ms) &&
+    return at.fields_.boot_seq != 0 && !now.boot_id.empty() && !far(at.fields_.jumped_ms) &&
            (!newest || ms_between(now.wall, *newest) <= kTolerance);
 }
 
@@ -139,7 +156,12 @@ ClockVerdict ClockState::judge(const ClockSample& now) const {
     const Fields& state = at.fields_;
     const auto newest = parse_time(state.newest);
     ClockVerdict out;
-    if (newest && ms_between(now.wall, *newest) > kTolerance) {
+    if (now.boot_id.empty()) {
+        out.blocked =
+            "The system does not say which boot it is in, so that no restart can be told from "
+            "others.";
+        out.hint = "Make /proc/sys/kernel/random/boot_id readable.";
+    } else if (newest && ms_between(now.wall, *newest) > kTolerance) {
         out.blocked =
             fmt::format("The clock is {} behind the newest record of the audit log, of {}.",
                         span_text(ms_between(now.wall, *newest)), state.newest);

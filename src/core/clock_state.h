@@ -59,6 +59,7 @@ class ClockState {
 
   private:
     void observe_boot(std::uint64_t seq);
+    void observe_unclear(std::uint64_t seq);
     void observe_elapsed(std::int64_t elapsed, std::int64_t wall_elapsed);
     Fields fields_;
 };

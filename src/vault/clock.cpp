@@ -53,26 +53,32 @@ ClockSample sample_clocks() {
 }
 
 void ClockState::observe(const ClockSample& sample) {
-    if (wall != 0) {
-        const Millis elapsed = sample.monotonic - monotonic;
-        const Millis moved = drift + sample.wall - wall - elapsed;
-        drift = shrunk(moved, std::max<Millis>(elapsed, 0) / kSlew);
-        // Boots without a name cannot be told apart.
-        if (boot_id.empty() || sample.boot_id != boot_id) {
-            // A boot whose time of waiting was not over leaves it to the next one.
-            if (!waiting || steady >= kSteady) {
-                steady = 0;
-            }
-            waiting = true;
-            jumped = 0;
-            drift = 0;
-        } else if (far(drift)) {
-            jumped += moved;
-            drift = 0;
-            steady = 0;
-        } else if (waiting) {
-            steady = std::max<Millis>(steady + elapsed, 0);
-        }
+    const bool named = !boot_id.empty() && !sample.boot_id.empty();
+    const Millis elapsed = sample.monotonic - monotonic;
+    const Millis moved = drift + sample.wall - wall - elapsed;
+    const Millis leaked = shrunk(moved, std::max<Millis>(elapsed, 0) / kSlew);
+    const bool undone = far(jumped) && !far(jumped + moved);
+    if (wall == 0) {
+        // The first one tells nothing.
+    } else if (named && sample.boot_id != boot_id) {
+        // A boot whose time of waiting was not over leaves half of it, at most, to the next one.
+        const bool leaves = waiting && steady < kSteady && !far(jumped);
+        steady = leaves ? std::min(steady, kSteady / 2) : 0;
+        waiting = true;
+        jumped = 0;
+        drift = 0;
+    } else if (!named || elapsed < -kTolerance) {
+        // Perhaps a boot, perhaps not.
+        waiting = true;
+        steady = 0;
+        drift = 0;
+    } else if (far(leaked) || undone) {
+        jumped += moved;
+        drift = 0;
+        steady = 0;
+    } else {
+        drift = leaked;
+        steady = waiting ? std::max<Millis>(steady + elapsed, 0) : steady;
     }
     boot_id = sample.boot_id;
     monotonic = sample.monotonic;
@@ -85,6 +91,9 @@ void ClockState::accept(const ClockSample& sample) {
 }
 
 std::string ClockState::blocked() const {
+    if (boot_id.empty()) {
+        return "the system does not say which boot it is in (/proc/sys/kernel/random/boot_id)";
+    }
     if (newest - wall > kTolerance) {
         return "the clock is " + minutes(newest - wall) + " behind the latest time seen, " +
                format_time(newest);
@@ -101,7 +110,8 @@ std::string ClockState::blocked() const {
 }
 
 bool ClockState::only_waits() const {
-    return waiting && steady < kSteady && !far(jumped) && newest - wall <= kTolerance;
+    return waiting && !boot_id.empty() && steady < kSteady && !far(jumped) &&
+           newest - wall <= kTolerance;
 }
 
 std::string format_clock(const ClockState& state) {

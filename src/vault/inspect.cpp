@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include "vault/kept_clock.h"
 #include "vault/session.h"
 
 namespace immbackup::vault {

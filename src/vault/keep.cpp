@@ -1,6 +1,7 @@
 // The verbs that make artifacts stay longer, and the operators' two: extend, hold, release,
 // accept-clock.
 
+#include "vault/kept_clock.h"
 #include "vault/purge.h"
 
 namespace immbackup::vault {
@@ -89,10 +90,12 @@ std::string release(Session& session, const Request& request) {
     const Tree& tree = session.tree();
     const std::string stem(request.get("stem"));
     const Fd lock = tree.lock(Tree::Lock::removal, Tree::Share::exclusive);
-    if (!exists_in(tree.records(), hold_name(stem))) {
+    const Fd held = open_in(tree.records(), hold_name(stem));
+    if (!held) {
         static_cast<void>(sealed_artifact(tree, stem));
         return field("changed", "0");
     }
+    check_releasable(held);
     const Appended said =
         session.record("artifact_released", member("artifact", stem) + ',' + said_by(request));
     remove_hold(tree, stem);

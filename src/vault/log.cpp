@@ -4,9 +4,9 @@
 #include <sys/stat.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <optional>
 
+#include "vault/clock.h"
 #include "vault/failure.h"
 
 namespace immbackup::vault {
@@ -14,7 +14,6 @@ namespace immbackup::vault {
 namespace {
 
 constexpr mode_t kLogMode = 0640;
-constexpr Millis kKeepClockEvery = 60'000;
 // Behind the last whole record there can be what some cut-off writes left, each below a line.
 constexpr std::uint64_t kLookBack = 2 * kMaxLine;
 constexpr std::uint64_t kLookFurther = 16 * kMaxLine;
@@ -164,7 +163,7 @@ void mend(const Fd& fd, Tail& tail) {
 
 void flag_log(const Fd& fd) {
     // At level vault-dac there is no flag, and status says so.
-    static_cast<void>(set_flag(fd, Flag::append_only, true));
+    static_cast<void>(set_flag(fd, Flag::append_only));
 }
 
 Appended begin_log(const Tree& tree, const std::string& origin, const std::string& body) {
@@ -174,16 +173,6 @@ Appended begin_log(const Tree& tree, const std::string& origin, const std::strin
     write_record(fd, tail, record, UINT64_MAX);
     adopt_log(tree, fd);
     return {record, tail.size};
-}
-
-ClockState load_clock(const Tree& tree) {
-    ClockState state;
-    const Fd fd = open_in(tree.records(), kClockFile);
-    if (fd && !parse_clock(read_whole(fd, 4096), state)) {
-        // Unreadable: as after a restart.
-        state.waiting = true;
-    }
-    return state;
 }
 
 }  // namespace
@@ -235,30 +224,6 @@ void adopt_log(const Tree& tree, const Fd& unnamed) {
     flag_log(unnamed);
     sync(unnamed);
     sync(tree.logs());
-}
-
-ClockState observe_clock(const Tree& tree, bool accept) {
-    const Fd lock = tree.lock(Tree::Lock::log, Tree::Share::exclusive);
-    const ClockState before = load_clock(tree);
-    ClockState state = before;
-    const ClockSample sample = sample_clocks();
-    if (accept) {
-        state.accept(sample);
-    } else {
-        state.observe(sample);
-    }
-    if (accept || state.boot_id != before.boot_id || state.jumped != before.jumped ||
-        state.waiting != before.waiting || state.wall - before.wall >= kKeepClockEvery ||
-        state.wall < before.wall) {
-        replace_clock(tree, format_clock(state));
-    }
-    return state;
-}
-
-ClockState peek_clock(const Tree& tree) {
-    ClockState state = load_clock(tree);
-    state.observe(sample_clocks());
-    return state;
 }
 
 }  // namespace immbackup::vault

@@ -6,7 +6,6 @@
 #include <string>
 
 #include "vault/chain.h"
-#include "vault/clock.h"
 #include "vault/tree.h"
 
 namespace immbackup::vault {
@@ -29,11 +28,5 @@ Appended append(const Tree& tree, const std::string& event, const std::string& o
 
 // Puts a whole checked log into place. Failure(exists) where there is one.
 void adopt_log(const Tree& tree, const Fd& unnamed);
-
-// Observes the clocks, keeps what was seen in records/clock, and returns it. `accept`: an operator
-// says that the clock is right.
-ClockState observe_clock(const Tree& tree, bool accept = false);
-// What observe_clock() would return, without keeping it.
-ClockState peek_clock(const Tree& tree);
 
 }  // namespace immbackup::vault

@@ -5,6 +5,8 @@
 
 #include <cerrno>
 
+#include "vault/clock.h"
+
 namespace immbackup::vault {
 
 namespace {
@@ -54,7 +56,7 @@ void check_same(const Artifact& artifact, const std::array<Unnamed, 3>& files) {
 
 void flag_file(const SealedFile& file) {
     if (file.record.level == Level::vault && !file.flagged &&
-        (!set_flag(file.fd, Flag::immutable, true) || !has_flag(file.fd, Flag::immutable))) {
+        (!set_flag(file.fd, Flag::immutable) || !has_flag(file.fd, Flag::immutable))) {
         Failure failure = system_failure(errno, "set the immutable flag");
         failure.code = Code::permission;
         throw failure;

@@ -1,7 +1,9 @@
-// The verb purge, and what else takes something away: read this, and tree.cpp, to see that nothing
-// else can.
+// The verb purge, and whatever else makes use of removal.h for what is sealed or says so.
 
 #include "vault/purge.h"
+
+#include "vault/kept_clock.h"
+#include "vault/removal.h"
 
 namespace immbackup::vault {
 
@@ -65,7 +67,7 @@ void remove_file(const Tree& tree, const Artifact& artifact, FileKind kind) {
     if (!file.there()) {
         return;
     }
-    if (file.flagged && !set_flag(file.fd, Flag::immutable, false)) {
+    if (file.flagged && !lift_flag(file.fd)) {
         throw Failure{Code::permission, "the immutable flag cannot be lifted here", {}};
     }
     remove_in(tree.active(), file_name(artifact.stem, kind, artifact.format));
@@ -73,7 +75,7 @@ void remove_file(const Tree& tree, const Artifact& artifact, FileKind kind) {
 
 void remove_record(const Tree& tree, const std::string& name) {
     if (const Fd fd = open_in(tree.records(), name)) {
-        static_cast<void>(set_flag(fd, Flag::immutable, false));
+        static_cast<void>(lift_flag(fd));
         remove_in(tree.records(), name);
     }
 }
@@ -136,6 +138,12 @@ bool discard_unsealed(const Tree& tree, const Artifact& artifact,
     }
     sync(tree.active());
     return true;
+}
+
+void check_releasable(const Fd& hold) {
+    if (has_flag(hold, Flag::immutable) && !has_immutable_capability()) {
+        throw Failure{Code::permission, "the immutable flag cannot be lifted here", {}};
+    }
 }
 
 void remove_hold(const Tree& tree, const std::string& stem) {

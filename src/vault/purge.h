@@ -1,6 +1,7 @@
-// All that takes anything away from the vault. No other file may: scripts/check-layers.sh.
+// All that takes anything sealed away from the vault, and what ends a hold.
 #pragma once
 
+#include "vault/clock.h"
 #include "vault/session.h"
 
 namespace immbackup::vault {
@@ -26,6 +27,8 @@ struct RemovedFile {
 bool discard_unsealed(const Tree& tree, const Artifact& artifact,
                       std::vector<RemovedFile>& removed);
 
+// Failure(permission) where remove_hold() would fail for want of the capability.
+void check_releasable(const Fd& hold);
 // Ends a hold; what is not held stays so. The caller holds Lock::removal.
 void remove_hold(const Tree& tree, const std::string& stem);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "vault/kept_clock.h"
 #include "vault/publish.h"
 
 namespace immbackup::vault {

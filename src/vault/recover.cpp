@@ -1,5 +1,6 @@
 // The verb recover: what a crash left is finished, or, where it never was sealed, removed.
 
+#include "vault/kept_clock.h"
 #include "vault/publish.h"
 #include "vault/purge.h"
 

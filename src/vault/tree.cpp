@@ -19,6 +19,7 @@
 
 #include "vault/failure.h"
 #include "vault/privileges.h"
+#include "vault/removal.h"
 
 namespace immbackup::vault {
 
@@ -99,7 +100,7 @@ Fd open_safe_folder(const std::string& path) {
 std::string read_safe_file(const std::string& path, std::size_t limit) {
     const auto slash = path.rfind('/');
     const Fd folder = open_safe_folder(path.substr(0, slash));
-    const Fd fd = open_in(folder, path.substr(slash + 1), O_NONBLOCK);
+    const Fd fd = open_in(folder, path.substr(slash + 1));
     if (!fd) {
         Failure failure = system_failure(errno, "open \"" + path + "\"");
         failure.code = Code::config;
@@ -115,12 +116,12 @@ bool has_flag(const Fd& fd, Flag flag) {
     return ::ioctl(fd.get(), FS_IOC_GETFLAGS, &flags) == 0 && (flags & flag_bits(flag)) != 0;
 }
 
-bool set_flag(const Fd& fd, Flag flag, bool on) {
+bool set_flag(const Fd& fd, Flag flag) {
     int flags = 0;
     if (::ioctl(fd.get(), FS_IOC_GETFLAGS, &flags) != 0) {
         return false;
     }
-    flags = on ? flags | flag_bits(flag) : flags & ~flag_bits(flag);
+    flags |= flag_bits(flag);
     const Immutable effective;
     return ::ioctl(fd.get(), FS_IOC_SETFLAGS, &flags) == 0;
 }
@@ -170,11 +171,11 @@ Level Tree::level(std::string& why) const {
         why = "an overlay keeps flags for itself only: the root must be on a real volume";
     } else if (!has_immutable_capability()) {
         why = "the process has no CAP_LINUX_IMMUTABLE";
-    } else if (!set_flag(probe, Flag::immutable, true) || !has_flag(probe, Flag::immutable)) {
+    } else if (!set_flag(probe, Flag::immutable) || !has_flag(probe, Flag::immutable)) {
         why = system_failure(errno, "set the immutable flag on this file system").message;
     } else {
         // The probe goes with its descriptor; its flag first, since some file systems mind.
-        static_cast<void>(set_flag(probe, Flag::immutable, false));
+        static_cast<void>(lift_flag(probe));
         return Level::vault;
     }
     return Level::dac;
@@ -244,8 +245,9 @@ void link_file(const Fd& fd, const Fd& folder, const std::string& name) {
     }
 }
 
-Fd open_in(const Fd& folder, const std::string& name, int flags) {
-    Fd fd = open_at(folder.get(), name, static_cast<std::uint64_t>(O_RDONLY | flags));
+Fd open_in(const Fd& folder, const std::string& name) {
+    // Not to wait for the other end of what is no file.
+    Fd fd = open_at(folder.get(), name, O_RDONLY | O_NONBLOCK);
     if (!fd) {
         if (errno == ENOENT) {
             return fd;
@@ -256,12 +258,6 @@ Fd open_in(const Fd& folder, const std::string& name, int flags) {
         throw Failure{Code::corrupt, "\"" + name + "\" is not a regular file", {}};
     }
     return fd;
-}
-
-void remove_in(const Fd& folder, const std::string& name) {
-    if (::unlinkat(folder.get(), name.c_str(), 0) != 0 && errno != ENOENT) {
-        throw system_failure(errno, "remove \"" + name + "\"");
-    }
 }
 
 bool exists_in(const Fd& folder, const std::string& name) {
@@ -325,20 +321,6 @@ std::string read_whole(const Fd& fd, std::size_t limit) {
     return text;
 }
 
-void replace_clock(const Tree& tree, const std::string& text) {
-    const Fd& folder = tree.records();
-    const std::string temporary = std::string(kClockFile) + ".new";
-    const Fd fd = create_unnamed(folder);
-    write_all(fd, text);
-    sync(fd);
-    remove_in(folder, temporary);
-    link_file(fd, folder, temporary);
-    if (::renameat(folder.get(), temporary.c_str(), folder.get(), kClockFile) != 0) {
-        throw system_failure(errno, "keep what was seen of the clock");
-    }
-    sync(folder);
-}
-
 void put_small(const Fd& folder, const std::string& name, const std::string& text, mode_t mode,
                bool flagged) {
     const Fd fd = create_unnamed(folder);
@@ -348,7 +330,7 @@ void put_small(const Fd& folder, const std::string& name, const std::string& tex
     }
     sync(fd);
     link_file(fd, folder, name);
-    if (flagged && !set_flag(fd, Flag::immutable, true)) {
+    if (flagged && !set_flag(fd, Flag::immutable)) {
         throw system_failure(errno, "set the immutable flag of \"" + name + "\"");
     }
     sync(fd);

@@ -25,7 +25,7 @@ std::string read_safe_file(const std::string& path, std::size_t limit);
 enum class Flag { immutable, append_only };
 bool has_flag(const Fd& fd, Flag flag);
 // False, with errno, where it cannot be.
-bool set_flag(const Fd& fd, Flag flag, bool on);
+bool set_flag(const Fd& fd, Flag flag);
 
 struct Ids {
     uid_t user = 0;
@@ -73,17 +73,12 @@ void sync(const Fd& fd);  // fsync
 // Gives an unnamed file its name; Failure(exists) where that is taken.
 void link_file(const Fd& fd, const Fd& folder, const std::string& name);
 // For reading; regular files only. An empty Fd where there is none.
-Fd open_in(const Fd& folder, const std::string& name, int flags = 0);
-// Failure(io); what is not there is no error.
-void remove_in(const Fd& folder, const std::string& name);
+Fd open_in(const Fd& folder, const std::string& name);
 bool exists_in(const Fd& folder, const std::string& name);
 struct stat status_of(const Fd& fd);
 // In order.
 std::vector<std::string> names_in(const Fd& folder);
 std::string read_whole(const Fd& fd, std::size_t limit);
-// The file kClockFile of records/, the only one that is ever replaced. The caller holds Lock::log.
-inline constexpr const char* kClockFile = "clock";
-void replace_clock(const Tree& tree, const std::string& text);
 // A small file under its name at once: written, mode `mode`, synced, linked, flagged immutable
 // (where `flagged`), the folder synced.
 void put_small(const Fd& folder, const std::string& name, const std::string& text, mode_t mode,

@@ -21,7 +21,12 @@ void check_kept(const Catalog& catalog) {
     const auto read = catalog_from_checkpoint(text);
     require(read.has_value());
     require(catalog_to_checkpoint(*read) == text);
-    static_cast<void>(read->clock.judge({"boot", ~std::uint64_t{0}, Time{}}));
+    const auto& seen = read->clock.fields();
+    for (const std::uint64_t passed : {std::uint64_t{0}, std::uint64_t{1'000}, ~std::uint64_t{0}}) {
+        static_cast<void>(read->clock.judge(
+            {seen.boot_id, seen.monotonic_ms + passed, *parse_time("9999-12-31T23:59:59.999Z")}));
+        static_cast<void>(read->clock.judge({"boot", passed, Time{}}));
+    }
     require(read->offset == catalog.offset && read->head_seq == catalog.head_seq &&
             read->bad_lines == catalog.bad_lines && read->runs.size() == catalog.runs.size() &&
             read->artifacts.size() == catalog.artifacts.size() &&
@@ -72,7 +77,7 @@ Catalog fold(std::string_view script) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::string_view input = fuzz::text_of(data, size);
     check_checkpoint(input);
-    const std::string head = "immbackup-catalog 5 ";
+    const std::string head = "immbackup-catalog 6 ";
     check_checkpoint(head + "4096 7 " + std::string(kZeroHash) + " " + sha256_hex(input) + "\n" +
                      std::string(input));
     check_checkpoint(head + std::string(input) + " " + sha256_hex("{}") + "\n{}");

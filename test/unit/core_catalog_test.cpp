@@ -452,7 +452,7 @@ TEST(CatalogCheckpoint, FoldGoesOnFromIt) {
 TEST(CatalogCheckpoint, EveryChangedByteIsRefusedOrNamesAnotherHead) {
     const Catalog catalog = full_log().catalog;
     const std::string text = catalog_to_checkpoint(catalog);
-    const auto head_begin = std::string_view("immbackup-catalog 5 ").size();
+    const auto head_begin = std::string_view("immbackup-catalog 6 ").size();
     const auto head_end = text.find(catalog.head_hash) + 64;
     for (std::size_t at = 0; at < text.size(); ++at) {
         for (unsigned bit = 1; bit <= 128; bit *= 2) {

@@ -176,6 +176,60 @@ TEST(Clock, AJumpAfterARestartBeginsTheWaitAnew) {
     EXPECT_TRUE(says(history, "set forward"));
 }
 
+// However long it took until somebody set the clock back.
+TEST(Clock, AJumpIsUndoneWhenItIsSetBack) {
+    for (const auto jump : {std::chrono::milliseconds(130s), std::chrono::milliseconds(-10min)}) {
+        History history;
+        history.run(kShop);
+        history.pass(1h);
+        history.error = jump;
+        history.run(kShop);
+        history.pass(1h);
+        EXPECT_NE(judge(history).blocked, "");
+        history.error = 0ms;
+        history.pass(Days(7));
+        EXPECT_EQ(judge(history).blocked, "") << jump.count();
+        history.run(kShop);
+        EXPECT_EQ(judge(history).blocked, "") << jump.count();
+        history.pass(Days(1));
+        EXPECT_EQ(judge(history).blocked, "") << jump.count();
+    }
+}
+
+// A boot that was spent with a wrong clock leaves nothing to the next one, and no boot leaves so
+// much that the next one need not show anything.
+TEST(Clock, WhatABootLeavesToTheNext) {
+    History history;
+    history.run(kShop);
+    history.reboot(10min);
+    history.run(kShop);
+    history.pass(1min);
+    history.error = Days(30);
+    history.run(kShop);
+    history.pass(ClockState::kSteady - 2min);
+    history.run(kShop);
+    history.reboot(10min);
+    history.run(kShop);
+    history.pass(ClockState::kSteady - 2min);
+    EXPECT_TRUE(says(history, "restarted"));
+    history.pass(3min);
+    EXPECT_EQ(judge(history).blocked, "");
+
+    history = History();
+    history.run(kShop);
+    history.reboot(10min);
+    history.run(kShop);
+    history.pass(ClockState::kSteady - 1min);
+    history.run(kShop);
+    history.reboot(10min);
+    history.error = Days(30);  // of a machine without a battery
+    history.run(kShop);
+    history.pass(ClockState::kSteady / 2 - 1min);
+    EXPECT_TRUE(says(history, "restarted"));
+    history.pass(2min);
+    EXPECT_EQ(judge(history).blocked, "");
+}
+
 // Boots that have no name cannot be told apart: any sample may come after a restart.
 TEST(Clock, BootsWithoutANameAreNeverTheSame) {
     const Time start = *parse_time("2026-01-01T00:00:00.000Z");
@@ -185,13 +239,46 @@ TEST(Clock, BootsWithoutANameAreNeverTheSame) {
     for (int hour = 1; hour < 50; ++hour) {
         const Time time = start + std::chrono::hours(hour);
         const ClockSample sample{"", 1'000 + static_cast<std::uint64_t>(hour) * 3'600'000, time};
-        EXPECT_NE(clock.judge(sample).blocked.find("restarted"), std::string::npos) << hour;
+        EXPECT_NE(clock.judge(sample).blocked.find("which boot"), std::string::npos) << hour;
+        // Nobody's word would change that, so that nobody is asked.
+        EXPECT_EQ(clock.judge(sample).hint.find("acknowledge"), std::string::npos);
+        EXPECT_FALSE(clock.waits_after_restart(sample));
+        // And no other boot is that one.
+        EXPECT_NE(clock.judge({"a", sample.monotonic_ms, time}).blocked, "") << hour;
         clock.observe(sample, static_cast<std::uint64_t>(hour) + 1);
         clock.record(time);
         if (hour == 25) {
             clock.confirm(sample);
         }
     }
+}
+
+TEST(Clock, ABootWithoutANameForgetsNoJump) {
+    History history;
+    history.run(kShop);
+    history.pass(1h);
+    history.error = Days(30);
+    history.run(kShop);
+    ClockState clock = history.catalog.clock;
+    ClockSample sample = history.sample();
+    sample.boot_id.clear();
+    clock.observe(sample, 1000);
+    history.pass(ClockState::kSteady * 2);
+    EXPECT_NE(clock.judge(history.sample()).blocked.find("set forward"), std::string::npos);
+}
+
+// A machine that went back to a snapshot of its memory: nothing is known, as after a restart.
+TEST(Clock, BackToASnapshot) {
+    History history;
+    history.run(kShop);
+    history.pass(Days(5));
+    history.run(kShop);
+    history.up -= Days(3);
+    history.truth += 1h;
+    EXPECT_TRUE(says(history, "restarted")) << judge(history).blocked;
+    history.run(kShop);
+    history.pass(ClockState::kSteady + 1min);
+    EXPECT_EQ(judge(history).blocked, "");
 }
 
 // Two that write at once take their samples in one order, and may write them in the other.
@@ -210,15 +297,63 @@ TEST(Clock, RecordsInTheOtherOrderAreNoRestart) {
         ASSERT_EQ(judge(history).blocked, "") << i;
         ASSERT_EQ(judge(history).wait_seq, 0U) << i;
     }
-    // And so a jump is not forgotten where the monotonic clock of one boot goes back.
+    // And so a jump is not forgotten where the monotonic clock of one boot goes back a little.
     history.up -= 1min;
     history.truth += 2min;
     EXPECT_TRUE(says(history, "set forward by 3 min")) << judge(history).blocked;
     history.run(kShop);
-    history.up -= 1h;
+    history.up -= 1min;
     history.run(kShop);
     history.pass(24h);
-    EXPECT_TRUE(says(history, "set forward by 63 min")) << judge(history).blocked;
+    EXPECT_TRUE(says(history, "set forward by")) << judge(history).blocked;
+}
+
+// A record gets its time when it is written, up to two minutes after its sample was taken.
+TEST(Clock, RecordsThatWaitedForTheirTurn) {
+    History history;
+    history.run(kShop);
+    for (const auto wait : {0s, 20s, 110s, 1s, 60s, 118s}) {
+        history.pass(Days(1));
+        history.error = wait;  // of the record alone
+        history.run(kShop);
+        history.error = 0ms;
+        history.pass(wait + 1min);
+        history.run(kShop);
+        EXPECT_EQ(judge(history).blocked, "") << wait.count();
+    }
+}
+
+TEST(Clock, FieldsThatNoHistoryGivesAreRefused) {
+    using Fields = ClockState::Fields;
+    const std::string time = "2026-01-01T00:00:00.000Z";
+    const Fields good{"a", 1000, time, 200'000, -5, time, 3, 1000};
+    EXPECT_TRUE(ClockState().restore(good));
+    EXPECT_TRUE(ClockState().restore({}));
+    const auto refuses = [&](auto change) {
+        Fields fields = good;
+        change(fields);
+        ClockState state;
+        return !state.restore(fields) && state.fields() == Fields{};
+    };
+    EXPECT_TRUE(refuses([](Fields& f) { f.drift_ms = 130'000; }));
+    EXPECT_TRUE(refuses([](Fields& f) { f.jumped_ms = INT64_MIN; }));
+    EXPECT_TRUE(refuses([](Fields& f) { f.jumped_ms = INT64_MAX; }));
+    EXPECT_TRUE(refuses([](Fields& f) { f.steady_ms = INT64_MAX; }));
+    EXPECT_TRUE(refuses([](Fields& f) { f.steady_ms = UINT64_MAX; }));
+    EXPECT_TRUE(refuses([](Fields& f) { f.wall = "yesterday"; }));
+    EXPECT_TRUE(refuses([](Fields& f) { f.newest = "2026"; }));
+}
+
+// Monotonic clocks of hostile records lead nowhere.
+TEST(Clock, ImpossibleMonotonicClocks) {
+    const Time start = *parse_time("2026-01-01T00:00:00.000Z");
+    for (const std::uint64_t at : {UINT64_MAX, std::uint64_t{INT64_MAX}, UINT64_MAX / 2 + 1}) {
+        ClockState clock;
+        clock.observe({"a", at, start}, 1);
+        EXPECT_NE(clock.judge({"a", 1'000, start}).blocked, "");
+        clock.observe({"a", 1'000, start}, 2);
+        EXPECT_NE(clock.judge({"a", at, start}).blocked, "");
+    }
 }
 
 TEST(Clock, NothingIsKnownOfAnEmptyLog) {

@@ -138,6 +138,7 @@ struct Both {
 TEST(VaultClock, SaysWhatCoreSays) {
     std::mt19937_64 random(3);
     int blocked = 0;
+    int trusted = 0;
     int drifted = 0;
     int late = 0;
     for (int history = 0; history < 500; ++history) {
@@ -183,7 +184,11 @@ TEST(VaultClock, SaysWhatCoreSays) {
                     break;
                 }
                 case 8:
-                    boot.clear();  // it cannot be read
+                    both.observe("", monotonic, wall);  // it could not be read
+                    break;
+                case 9:
+                    wall -= std::clamp<vault::Millis>(both.helper.jumped, -50'000'000'000,
+                                                      50'000'000'000);
                     break;
                 default:
                     break;
@@ -195,8 +200,12 @@ TEST(VaultClock, SaysWhatCoreSays) {
                 << history << ' ' << i << ": " << helper << " / " << core;
             EXPECT_EQ(both.helper.drift, both.core.fields().drift_ms) << history << ' ' << i;
             EXPECT_EQ(both.helper.jumped, both.core.fields().jumped_ms) << history << ' ' << i;
+            EXPECT_EQ(both.helper.steady, static_cast<vault::Millis>(both.core.fields().steady_ms))
+                << history << ' ' << i;
+            EXPECT_EQ(both.helper.waiting, both.core.fields().boot_seq != 0);
+            EXPECT_EQ(vault::format_time(both.helper.newest), both.core.fields().newest);
             drifted += both.helper.drift != 0 ? 1 : 0;
-            blocked += core.empty() ? 0 : 1;
+            ++(core.empty() ? trusted : blocked);
             vault::ClockState kept;
             ASSERT_TRUE(vault::parse_clock(vault::format_clock(both.helper), kept));
             EXPECT_EQ(vault::format_clock(kept), vault::format_clock(both.helper));
@@ -204,6 +213,7 @@ TEST(VaultClock, SaysWhatCoreSays) {
         }
     }
     EXPECT_GT(blocked, 1000);
+    EXPECT_GT(trusted, 1000);
     EXPECT_GT(drifted, 1000);
     EXPECT_GT(late, 500);
 }

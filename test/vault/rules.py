@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """rules.py HELPER ROOT: what the helper decides when something is not as usual. Run as root, which can make it so."""
+import errno
 import glob
 import hashlib
 import json
@@ -131,7 +132,46 @@ def clock_rules():
             f.write(text)
         refused('permission', 'restarted', 'client', 'purge', stem=stem)
         ask('root', 'accept-clock', actor='root')
+    # Lost, as when a vault was copied: nobody knows what was seen of the clock before.
+    os.remove(CLOCK)
+    refused('permission', 'restarted', 'client', 'purge', stem=stem)
+    ask('root', 'accept-clock', actor='root')
+    # One sample without a name for the boot forgets no jump; nor is such a boot trusted for the one before.
+    with_clock(boot='another', back=30 * day)
+    with open(CLOCK) as f:
+        text = f.read().replace('boot=another ', '').replace('forward=0 ', '')
+    with open(CLOCK, 'w') as f:
+        f.write(text)
+    refused('permission', 'set back', 'client', 'purge', stem=stem)
+    ask('root', 'accept-clock', actor='root')
     ask('client', 'purge', stem=stem)
+
+
+def full_disk():
+    """What makes room works where there is none."""
+    stem, _ = put(database='f')
+    append()  # so that the log has its reserve
+    time.sleep(1.5)
+    with open(CLOCK) as f:
+        fields = dict(w.split('=') for w in f.read().split()[1:])
+    # As if it had been kept two minutes ago: it would be kept anew.
+    for key in ('wall', 'monotonic'):
+        fields[key] = int(fields[key]) - 120000
+    with open(CLOCK, 'w') as f:
+        f.write('1 ' + ' '.join('%s=%s' % i for i in fields.items()) + '\n')
+    filler = ROOT + '/filler'
+    try:
+        with open(filler, 'wb', buffering=0) as f:
+            for size in (1 << 20, 4096, 1):
+                try:
+                    while True:
+                        f.write(b'x' * size)
+                except OSError as error:
+                    assert error.errno == errno.ENOSPC, error
+        refused('no_space', 'No space', 'operator', 'accept-clock', actor='op')
+        ask('client', 'purge', stem=stem)
+    finally:
+        os.remove(filler)
 
 
 def holds():
@@ -351,7 +391,7 @@ def a_shorter_configuration():
 with Vault([HELPER]) as v:
     v.append('instance_created', b'{"instance":"x"}')
 put()
-for rule in (clock_rules, holds, extensions, versions, recovery_goes_on, large_streams, cut_off_removals, quotas, newest, a_shorter_configuration, whole_record_without_newline, torn_lines):
+for rule in (clock_rules, holds, extensions, versions, recovery_goes_on, large_streams, cut_off_removals, quotas, newest, full_disk, a_shorter_configuration, whole_record_without_newline, torn_lines):
     rule()
     print(rule.__name__, flush=True)
 print('all rules hold')

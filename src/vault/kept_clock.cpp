@@ -1,0 +1,58 @@
+#include "vault/kept_clock.h"
+
+#include "vault/artifacts.h"
+#include "vault/failure.h"
+#include "vault/removal.h"
+
+namespace immbackup::vault {
+
+namespace {
+
+constexpr const char* kName = "clock";
+constexpr Millis kKeepEvery = 60'000;
+
+// Lost where anything stands, or unreadable: as after a restart.
+ClockState load(const Tree& tree) {
+    ClockState state;
+    const Fd fd = open_in(tree.records(), kName);
+    if (fd ? !parse_clock(read_whole(fd, 4096), state) : !inventory(tree).stems.empty()) {
+        state.waiting = true;
+    }
+    return state;
+}
+
+}  // namespace
+
+ClockState observe_clock(const Tree& tree, bool accept) {
+    const Fd lock = tree.lock(Tree::Lock::log, Tree::Share::exclusive);
+    const ClockState before = load(tree);
+    ClockState state = before;
+    const ClockSample sample = sample_clocks();
+    if (accept) {
+        state.accept(sample);
+    } else {
+        state.observe(sample);
+    }
+    const bool changed = accept || state.boot_id != before.boot_id ||
+                         state.jumped != before.jumped || state.waiting != before.waiting;
+    if (changed || state.wall - before.wall >= kKeepEvery || state.wall < before.wall) {
+        try {
+            replace_in(tree.records(), kName, format_clock(state));
+        } catch (const Failure& failure) {
+            // Where only time has passed, the older state says the same later; and a full disk must
+            // not keep a purge from making room.
+            if (changed || failure.code != Code::no_space) {
+                throw;
+            }
+        }
+    }
+    return state;
+}
+
+ClockState peek_clock(const Tree& tree) {
+    ClockState state = load(tree);
+    state.observe(sample_clocks());
+    return state;
+}
+
+}  // namespace immbackup::vault
