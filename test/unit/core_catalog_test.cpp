@@ -493,12 +493,12 @@ TEST(CatalogCheckpoint, HostileTexts) {
                                        rest);
     };
     const std::string empty = "end\n";
-    ASSERT_TRUE(with(empty, "5 0 0 " + zero));
+    ASSERT_TRUE(with(empty, "6 0 0 " + zero));
     for (const std::string& head :
-         {"1 0 0 " + zero, "4 0 0 " + zero, "5 -1 0 " + zero, "5 x 0 " + zero, "5 0x1 0 " + zero,
-          "5 18446744073709551616 0 " + zero, "5 0 1.5 " + zero, "5 0 " + zero, "5 0 0  " + zero,
-          "5  0 0 " + zero, "5 0 0 0 " + zero, "5 0 0 " + std::string(64, 'A'),
-          "5 0 0 " + zero + "0", std::string("5 0 0 ")}) {
+         {"1 0 0 " + zero, "5 0 0 " + zero, "6 -1 0 " + zero, "6 x 0 " + zero, "6 0x1 0 " + zero,
+          "6 18446744073709551616 0 " + zero, "6 0 1.5 " + zero, "6 0 " + zero, "6 0 0  " + zero,
+          "6  0 0 " + zero, "6 0 0 0 " + zero, "6 0 0 " + std::string(64, 'A'),
+          "6 0 0 " + zero + "0", std::string("6 0 0 ")}) {
         EXPECT_FALSE(with(empty, head)) << head;
     }
     // Each kind of line: whole, with a field too few or too many, with a field that is not of its
@@ -513,12 +513,12 @@ TEST(CatalogCheckpoint, HostileTexts) {
             break;
         }
         ++lines;
-        EXPECT_TRUE(with(line + "\nend\n", "5 0 0 " + zero)) << line;
-        EXPECT_FALSE(with(line + "\tx\nend\n", "5 0 0 " + zero)) << line;
-        EXPECT_FALSE(with(line.substr(0, line.rfind('\t')) + "\nend\n", "5 0 0 " + zero)) << line;
-        EXPECT_FALSE(with("x" + line + "\nend\n", "5 0 0 " + zero)) << line;
-        EXPECT_FALSE(with(line + "%0g\nend\n", "5 0 0 " + zero)) << line;
-        EXPECT_FALSE(with(line + "%\nend\n", "5 0 0 " + zero)) << line;
+        EXPECT_TRUE(with(line + "\nend\n", "6 0 0 " + zero)) << line;
+        EXPECT_FALSE(with(line + "\tx\nend\n", "6 0 0 " + zero)) << line;
+        EXPECT_FALSE(with(line.substr(0, line.rfind('\t')) + "\nend\n", "6 0 0 " + zero)) << line;
+        EXPECT_FALSE(with("x" + line + "\nend\n", "6 0 0 " + zero)) << line;
+        EXPECT_FALSE(with(line + "%0g\nend\n", "6 0 0 " + zero)) << line;
+        EXPECT_FALSE(with(line + "%\nend\n", "6 0 0 " + zero)) << line;
     }
     EXPECT_GT(lines, 8U);
     for (const std::string& rest :
@@ -527,7 +527,7 @@ TEST(CatalogCheckpoint, HostileTexts) {
           std::string("clock\t\t0\t\t0\t120001\t\t0\t0\nend\n"),
           std::string("clock\t\t0\t\t9223372036854775807\t0\t\t0\t0\nend\n"),
           std::string("retired\ta\tb\nend\n"), std::string(1'000'000, '\t')}) {
-        EXPECT_FALSE(with(rest, "5 0 0 " + zero)) << rest.substr(0, 80);
+        EXPECT_FALSE(with(rest, "6 0 0 " + zero)) << rest.substr(0, 80);
     }
 }
 
