@@ -3,7 +3,8 @@
 # database, each in another order, medians of the rounds and of the ratios within a round. All settings but the compression
 # are the default ones. Needs immbackup installed, igzip, zstd and pgbench.
 #
-#   bench/run.sh [SCALE [ROUNDS [PART...]]]     SCALE 130 makes 1.2 GB of dump; PARTs: dumps memory text verify pgbench views
+#   bench/run.sh [SCALE [ROUNDS [PART...]]]     SCALE 130 makes 1.2 GB of dump; PARTs: dumps memory text verify pgbench views, and
+#                                               spare, which needs root and control groups of version 1
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scale=${1:-130} rounds=${2:-5}
@@ -150,6 +151,37 @@ verify() {
         "$(paste -d' ' "$WORK/result.verify" "$WORK/result.igzip-sha256" | awk '{print $3 / $1}' | median)"
 }
 
+# As where there are more cores than are needed: the server alone is held to half of one, and the job always finds another.
+spare() {
+    local round kind mover group=/sys/fs/cgroup/cpu/immbackup-bench
+    if ! mkdir "$group"; then
+        echo "no control group can be made: the part 'spare' is left out" >&2
+        return
+    fi
+    echo 5000 >"$group/cpu.cfs_period_us"
+    echo 2500 >"$group/cpu.cfs_quota_us"
+    for pid in $(pgrep -o -u "$SERVER_USER" -f "$WORK/data") $(pgrep -P "$(head -1 "$WORK/data/postmaster.pid")"); do
+        echo "$pid" >"$group/cgroup.procs"
+    done
+    set_compression "$default"
+    for ((round = 0; round < rounds; ++round)); do
+        for kind in $(rotated "$round" null "immbackup-$default"); do
+            (until pgrep -u "$SERVER_USER" -f '^[^ ]*immbackup job' >/dev/null; do sleep 0.02; done
+            for pid in $(pgrep -u "$SERVER_USER" -f '^[^ ]*immbackup job') $(pgrep -u "$SERVER_USER" -x pg_dump); do
+                echo "$pid" >/sys/fs/cgroup/cpu/cgroup.procs
+            done) 2>/dev/null &
+            mover=$!
+            measure "spare-$kind" take "$kind" 2>/dev/null
+            kill "$mover" 2>/dev/null || true
+        done
+    done
+    printf '\nserver at half a core: pg_dump %.1f s, immbackup-%s %.1f s: %.2f (%s)\n' "$(cut -d' ' -f1 "$WORK/result.spare-null" | median)" "$default" \
+        "$(cut -d' ' -f1 "$WORK/result.spare-immbackup-$default" | median)" "$(ratios "spare-immbackup-$default" spare-null | median)" \
+        "$(ratios "spare-immbackup-$default" spare-null | sort -n | xargs printf '%.2f ')"
+    server_stop
+    rmdir "$group"
+}
+
 # Transactions a second of one pgbench that never stops, in windows of one dump each. A virtual disk is fast and slow by turns: so the
 # windows are short, the order is another one in each round, and it takes many rounds to tell a few percent.
 pgbench_loss() {
@@ -207,3 +239,4 @@ case $parts in *' text '*) text ;; esac
 case $parts in *' verify '*) verify ;; esac
 case $parts in *' pgbench '*) pgbench_loss ;; esac
 case $parts in *' views '*) bench/views.sh ;; esac
+case $parts in *' spare '*) spare ;; esac
