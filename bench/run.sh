@@ -161,14 +161,18 @@ spare() {
     echo 5000 >"$group/cpu.cfs_period_us"
     echo 2500 >"$group/cpu.cfs_quota_us"
     for pid in $(pgrep -o -u "$SERVER_USER" -f "$WORK/data") $(pgrep -P "$(head -1 "$WORK/data/postmaster.pid")"); do
-        echo "$pid" >"$group/cgroup.procs"
+        echo "$pid" >"$group/cgroup.procs" || true  # it may have ended
     done
     set_compression "$default"
     for ((round = 0; round < rounds; ++round)); do
         for kind in $(rotated "$round" null "immbackup-$default"); do
             (until pgrep -u "$SERVER_USER" -f '^[^ ]*immbackup job' >/dev/null; do sleep 0.02; done
-            for pid in $(pgrep -u "$SERVER_USER" -f '^[^ ]*immbackup job') $(pgrep -u "$SERVER_USER" -x pg_dump); do
-                echo "$pid" >/sys/fs/cgroup/cpu/cgroup.procs
+            # Once more for a pg_dump that began meanwhile.
+            for _ in 1 2 3; do
+                for pid in $(pgrep -u "$SERVER_USER" -f '^[^ ]*immbackup job') $(pgrep -u "$SERVER_USER" -x pg_dump); do
+                    echo "$pid" >/sys/fs/cgroup/cpu/cgroup.procs
+                done
+                sleep 0.1
             done) 2>/dev/null &
             mover=$!
             measure "spare-$kind" take "$kind" 2>/dev/null
@@ -200,7 +204,7 @@ pgbench_loss() {
         done
     done
     sleep 1  # so that the log has the last window
-    pkill -TERM -u "$SERVER_USER" -x pgbench
+    pkill -TERM -u "$SERVER_USER" -f '^pgbench .* --log-prefix=log load'
     wait "$pgbench" || true
     printf '\n%-12s %6s %9s %14s %24s\n' 'beside' 'tps' 'seconds' 'of null: mean' '(half of the rounds)'
     for kind in "${kinds[@]}"; do

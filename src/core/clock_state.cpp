@@ -18,6 +18,9 @@ constexpr std::int64_t kSlew = 500;
 // More than a machine is up: then it is another boot, whatever its name.
 constexpr std::uint64_t kLongestBoot = 1'000ULL * 365 * 86'400'000;
 
+// So that no sum of jumps and of what follows is beyond the type.
+constexpr std::int64_t kMostJumped = INT64_MAX / 4;
+
 constexpr const char* kConfirmHint =
     "Check the clock. If it is right, say so: SELECT immbackup.acknowledge_clock('why'), or "
     "`immbackup acknowledge --clock --reason …`.";
@@ -69,9 +72,7 @@ void ClockState::record(Time time) {
 }
 
 bool ClockState::restore(Fields fields) {
-    // So that no sum of them and of what follows is beyond the type.
-    constexpr std::int64_t kMost = INT64_MAX / 4;
-    if (far(fields.drift_ms) || fields.jumped_ms > kMost || fields.jumped_ms < -kMost ||
+    if (far(fields.drift_ms) || fields.jumped_ms > kMostJumped || fields.jumped_ms < -kMostJumped ||
         fields.steady_ms > 2 * kLongestBoot || !is_time_or_empty(fields.wall) ||
         !is_time_or_empty(fields.newest)) {
         return false;
@@ -80,8 +81,8 @@ bool ClockState::restore(Fields fields) {
     return true;
 }
 
-// A boot whose time of waiting was not over leaves half of what is needed, at most, to the next
-// one: a machine that is never up for long must not keep everything for ever.
+// A boot whose time of waiting was not over leaves it to the next one, up to half of what is
+// needed: a machine that is restarted every few hours must not keep everything for ever.
 void ClockState::observe_boot(std::uint64_t seq) {
     constexpr std::uint64_t kEnough = std::chrono::milliseconds(kSteady).count();
     const bool leaves =
@@ -92,7 +93,7 @@ void ClockState::observe_boot(std::uint64_t seq) {
     fields_.drift_ms = 0;
 }
 
-// Perhaps a boot, perhaps not: it must be waited for, and no jump is forgotten.
+// Perhaps a boot, perhaps not: it must be waited for, and what jumped before stays.
 void ClockState::observe_unclear(std::uint64_t seq) {
     fields_.boot_seq = seq;
     fields_.steady_ms = 0;
@@ -105,7 +106,7 @@ void ClockState::observe_elapsed(std::int64_t elapsed, std::int64_t wall_elapsed
     const bool undone = far(fields_.jumped_ms) && !far(fields_.jumped_ms + drift);
     fields_.drift_ms = shrunk(drift, std::max<std::int64_t>(elapsed, 0) / kSlew);
     if (far(fields_.drift_ms) || undone) {
-        fields_.jumped_ms += drift;
+        fields_.jumped_ms = std::clamp(fields_.jumped_ms + drift, -kMostJumped, kMostJumped);
         fields_.drift_ms = 0;
         fields_.steady_ms = 0;
     } else if (fields_.boot_seq != 0) {

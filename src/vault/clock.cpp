@@ -61,14 +61,15 @@ void ClockState::observe(const ClockSample& sample) {
     if (wall == 0) {
         // The first one tells nothing.
     } else if (named && sample.boot_id != boot_id) {
-        // A boot whose time of waiting was not over leaves half of it, at most, to the next one.
+        // A boot whose time of waiting was not over leaves it to the next one, up to half of what
+        // is needed.
         const bool leaves = waiting && steady < kSteady && !far(jumped);
         steady = leaves ? std::min(steady, kSteady / 2) : 0;
         waiting = true;
         jumped = 0;
         drift = 0;
     } else if (!named || elapsed < -kTolerance) {
-        // Perhaps a boot, perhaps not.
+        // Perhaps a boot, perhaps not: what jumped before stays.
         waiting = true;
         steady = 0;
         drift = 0;

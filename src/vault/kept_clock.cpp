@@ -34,13 +34,14 @@ ClockState observe_clock(const Tree& tree, bool accept) {
         state.observe(sample);
     }
     const bool changed = accept || state.boot_id != before.boot_id ||
-                         state.jumped != before.jumped || state.waiting != before.waiting;
+                         state.jumped != before.jumped || state.waiting != before.waiting ||
+                         state.steady < before.steady;
     if (changed || state.wall - before.wall >= kKeepEvery || state.wall < before.wall) {
         try {
             replace_in(tree.records(), kName, format_clock(state));
         } catch (const Failure& failure) {
-            // Where only time has passed, the older state says the same later; and a full disk must
-            // not keep a purge from making room.
+            // A disk so full that nothing can even be written over must not keep a purge from
+            // making room: where only time has passed, the older state says the same later.
             if (changed || failure.code != Code::no_space) {
                 throw;
             }

@@ -29,7 +29,18 @@ void remove_in(const Fd& folder, const std::string& name) {
     }
 }
 
-void replace_in(const Fd& folder, const std::string& name, const std::string& text) {
+namespace {
+
+// In the blocks that the file has.
+void overwrite(const Fd& fd, const std::string& text) {
+    write_all(fd, text);
+    if (::ftruncate(fd.get(), static_cast<off_t>(text.size())) != 0) {
+        throw system_failure(errno, "shorten a file");
+    }
+    sync(fd);
+}
+
+void replace_by_new(const Fd& folder, const std::string& name, const std::string& text) {
     const std::string temporary = name + ".new";
     const Fd fd = create_unnamed(folder);
     write_all(fd, text);
@@ -40,6 +51,21 @@ void replace_in(const Fd& folder, const std::string& name, const std::string& te
         throw system_failure(errno, "replace \"" + name + "\"");
     }
     sync(folder);
+}
+
+}  // namespace
+
+void replace_in(const Fd& folder, const std::string& name, const std::string& text) {
+    try {
+        replace_by_new(folder, name, text);
+    } catch (const Failure& failure) {
+        const Fd old(
+            ::openat(folder.get(), name.c_str(), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+        if (failure.code != Code::no_space || !old) {
+            throw;
+        }
+        overwrite(old, text);
+    }
 }
 
 }  // namespace immbackup::vault

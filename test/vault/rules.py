@@ -150,6 +150,7 @@ def clock_rules():
 def full_disk():
     """What makes room works where there is none."""
     stem, _ = put(database='f')
+    others, _ = put(database='f')
     append()  # so that the log has its reserve
     time.sleep(1.5)
     with open(CLOCK) as f:
@@ -160,16 +161,30 @@ def full_disk():
     with open(CLOCK, 'w') as f:
         f.write('1 ' + ' '.join('%s=%s' % i for i in fields.items()) + '\n')
     filler = ROOT + '/filler'
-    try:
-        with open(filler, 'wb', buffering=0) as f:
+
+    def fill():
+        with open(filler, 'ab', buffering=0) as f:
             for size in (1 << 20, 4096, 1):
                 try:
                     while True:
                         f.write(b'x' * size)
                 except OSError as error:
                     assert error.errno == errno.ENOSPC, error
-        refused('no_space', 'No space', 'operator', 'accept-clock', actor='op')
+    try:
+        fill()
         ask('client', 'purge', stem=stem)
+        # Nor is a restart forgotten there, or waited for in vain.
+        with open(CLOCK, 'r+') as f:
+            fields = dict(w.split('=') for w in f.read().split()[1:])
+            f.seek(0)
+            f.write('1 ' + ' '.join('%s=%s' % i for i in {**fields, 'boot': 'another'}.items()) + '\n')
+            f.truncate()
+        fill()
+        refused('permission', 'restarted', 'client', 'purge', stem=others)
+        with open(CLOCK) as f:
+            assert 'another' not in f.read()
+        ask('operator', 'accept-clock', actor='op')
+        ask('client', 'purge', stem=others)
     finally:
         os.remove(filler)
 
