@@ -17,6 +17,7 @@ CONTAINERS=(docker)
 SUITES=(lint build "${COMPUTING[@]}" "${SERVING[@]}" "${BUCKETS[@]}" "${CONTAINERS[@]}")
 PASSED=0 FAILED=0 SKIPPED=0
 LOGS=${IMMBACKUP_TEST_LOGS:-$(mktemp -d "${TMPDIR:-/tmp}/immbackup-test.XXXXXX")}
+mkdir -p "$LOGS"
 chmod 0755 "$LOGS"
 BUILD=$PWD/build
 BEGIN=$SECONDS
