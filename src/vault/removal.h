@@ -12,8 +12,8 @@ namespace immbackup::vault {
 bool lift_flag(const Fd& fd);
 // Failure(io); what is not there is no error.
 void remove_in(const Fd& folder, const std::string& name);
-// A small file in the place of the one of that name, or of none. Where the disk is full, the old one
-// is written over: then a crash may leave a mixture of both.
+// A small file in the place of the one of that name, or of none. Where the disk is full, the old
+// one is written over: then a crash may leave a mixture of both.
 void replace_in(const Fd& folder, const std::string& name, const std::string& text);
 
 }  // namespace immbackup::vault
