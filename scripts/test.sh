@@ -72,6 +72,7 @@ file_lengths() {
 suite_lint() {
     check lint-format bash -c "git ls-files 'src/*.cpp' 'src/*.h' 'test/*.cpp' 'test/*.h' | xargs clang-format --dry-run -Werror"
     check lint-layers scripts/check-layers.sh
+    check lint-vault scripts/check-vault.sh
     check lint-shell bash -c "git ls-files '*.sh' .ci/run 'docker/rootfs/usr/local/bin/*' | xargs shellcheck -x -S warning -e SC1091,SC2120"
     check lint-names no_machine_paths
     check lint-length file_lengths

@@ -1,7 +1,6 @@
 #include "vault/kept_clock.h"
 
 #include "vault/artifacts.h"
-#include "vault/failure.h"
 #include "vault/removal.h"
 
 namespace immbackup::vault {
@@ -33,19 +32,12 @@ ClockState observe_clock(const Tree& tree, bool accept) {
     } else {
         state.observe(sample);
     }
+    // Where only a little time has passed, the older state says the same later.
     const bool changed = accept || state.boot_id != before.boot_id ||
                          state.jumped != before.jumped || state.waiting != before.waiting ||
                          state.steady < before.steady;
     if (changed || state.wall - before.wall >= kKeepEvery || state.wall < before.wall) {
-        try {
-            replace_in(tree.records(), kName, format_clock(state));
-        } catch (const Failure& failure) {
-            // A disk so full that nothing can even be written over must not keep a purge from
-            // making room: where only time has passed, the older state says the same later.
-            if (changed || failure.code != Code::no_space) {
-                throw;
-            }
-        }
+        replace_in(tree.records(), kName, format_clock(state));
     }
     return state;
 }

@@ -1,5 +1,5 @@
 // Everything that takes something away: a name, a flag, what stands under a name. For tree.cpp (its
-// probe), purge.cpp and kept_clock.cpp alone; scripts/check-layers.sh holds that it stays so.
+// probe), purge.cpp and kept_clock.cpp alone; scripts/check-vault.sh holds that it stays so.
 #pragma once
 
 #include <string>

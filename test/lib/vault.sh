@@ -35,12 +35,13 @@ install_helper() {  # PATH
     setcap cap_linux_immutable+p "$1"
 }
 
-# make_fs TYPE: a file system at $LAB/TYPE; "tmpfs" too.
+# make_fs TYPE [NAME]: a file system at $LAB/NAME, or $LAB/TYPE; "tmpfs" too.
 make_fs() {
-    local image=$WORK/image.$1
-    mkdir -p "$LAB/$1"
+    local name=${2:-$1}
+    local image=$WORK/image.$name
+    mkdir -p "$LAB/$name"
     if [ "$1" = tmpfs ]; then
-        mount -t tmpfs -o mode=0755,size=256m store "$LAB/$1"
+        mount -t tmpfs -o mode=0755,size=256m store "$LAB/$name"
     else
         truncate -s 400M "$image"
         case $1 in
@@ -48,11 +49,11 @@ make_fs() {
             xfs) mkfs.xfs -q "$image" ;;
             btrfs) mkfs.btrfs -q "$image" ;;
         esac
-        mount -o loop "$image" "$LAB/$1"
-        rm -rf "$LAB/$1/lost+found"
+        mount -o loop "$image" "$LAB/$name"
+        rm -rf "$LAB/$name/lost+found"
     fi
-    chown root:root "$LAB/$1"
-    chmod 0755 "$LAB/$1"
+    chown root:root "$LAB/$name"
+    chmod 0755 "$LAB/$name"
 }
 
 # make_vault ROOT [CONFIG LINE...]: folders and configuration.

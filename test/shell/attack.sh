@@ -85,7 +85,9 @@ for fs in "${FILE_SYSTEMS[@]}"; do
 done
 # As in a container without the capability: the other user alone has to hold.
 aside container "$LAB/ext4/container" 1 "$WORK/attack" "$HELPER" "$LAB/ext4/container" dac
-aside rules "$LAB/ext4/rules" 0 python3 "$WORK/rules.py" "$HELPER" "$LAB/ext4/rules"
+# Of its own, since they fill it.
+make_fs ext4 rules >/dev/null 2>&1
+aside rules "$LAB/rules/vault" 0 python3 "$WORK/rules.py" "$HELPER" "$LAB/rules/vault"
 wait
 for fs in "${FILE_SYSTEMS[@]}"; do after_attack "$fs" "$LAB/$fs" vault; done
 after_attack container "$LAB/ext4/container" vault-dac
