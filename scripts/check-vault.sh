@@ -46,12 +46,12 @@ tree.cpp:&system
 tree.cpp:::fchmod(
 tree.cpp:::fsetxattr(
 tree.cpp:::ioctl( 3
-tree.cpp:::syscall( 2
+tree.cpp:::syscall(
 tree.cpp:FS_IOC_GETFLAGS 2
 tree.cpp:FS_IOC_SETFLAGS
 tree.cpp:O_PATH 2
 tree.cpp:O_RDWR 2
-tree.cpp:SYS_openat2 2
+tree.cpp:SYS_openat2
 tree.cpp:lift_flag('
 calls_in() { (cd "$1" && grep -oHE "$by_other_ways" -- *.cpp *.h || [ $? = 1 ]) | sort | uniq -c | awk '{n = $1; sub(/^ *[0-9]+ /, ""); print $0 (n > 1 ? " " n : "")}'; }
 planted=$(mktemp -d)

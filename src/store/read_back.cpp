@@ -16,9 +16,10 @@ namespace immbackup {
 namespace {
 
 // Large enough that the dump is not held up by the device, small enough that the end of the dump
-// leaves little to do, and that a commit of the server never waits long behind a piece of a backup.
-constexpr std::uint64_t kRange = 2ULL * 1024 * 1024;
-constexpr std::size_t kBuffer = std::size_t{512} * 1024;
+// leaves little to do, and that a commit of the server never waits long behind a piece of a backup:
+// pieces of 2 MiB took a tenth of pgbench's transactions, these take hardly any.
+constexpr std::uint64_t kRange = 256ULL * 1024;
+constexpr std::size_t kBuffer = kRange;
 constexpr std::size_t kAlignment = 4096;
 
 }  // namespace

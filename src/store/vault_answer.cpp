@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <nlohmann/json.hpp>
 
 namespace immbackup {
 
@@ -106,6 +107,13 @@ VaultAnswer parse_vault_answer(std::string_view line) {
 std::string vault_field(std::string_view name, std::string_view value) {
     return value.empty() ? std::string() : fmt::format(" {}={}", name, vault_word(value));
 }
+
+std::string vault_text_field(std::string_view name, std::string_view value) {
+    const std::string quoted =
+        nlohmann::json(value).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+    return vault_field(name, quoted.substr(1, quoted.size() - 2));
+}
+
 std::string vault_word(std::string_view text) {
     constexpr std::string_view kPlain =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/";

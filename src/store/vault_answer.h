@@ -30,6 +30,9 @@ VaultAnswer parse_vault_answer(std::string_view line);
 std::string vault_word(std::string_view text);
 // " name=value", or nothing where there is no value.
 std::string vault_field(std::string_view name, std::string_view value);
+// The same for what a person says (UTF-8), which the helper puts into its log as it comes: as it
+// stands in a JSON string of ASCII. What is not UTF-8 becomes U+FFFD.
+std::string vault_text_field(std::string_view name, std::string_view value);
 // "name=value name=value …"; `line`: all of it, for the error's text.
 VaultAnswer vault_fields(std::string_view rest, std::string_view line);
 // Takes the first word off.

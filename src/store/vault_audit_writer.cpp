@@ -18,7 +18,7 @@ namespace immbackup {
 
 namespace {
 
-// A log of years is checked line by line when it is adopted.
+// A log of years takes its time.
 constexpr int kAdoptMs = 600'000;
 
 class VaultAuditWriter final : public AuditWriter {
@@ -96,6 +96,16 @@ void VaultAuditWriter::adopt() {
     const fs::path path = layout_.plain().audit_log();
     const Fd plain = open_regular(path);
     try {
+        // The helper takes what ends with a sound record: whether all before it is, is for us.
+        const ChainReport report = verify_audit_log(layout_.plain());
+        if (!report.sound()) {
+            throw Error(ErrorCode::audit,
+                        fmt::format("{} (record {}, offset {})", report.problem,
+                                    report.first_bad_seq.value_or(0), report.first_bad_offset),
+                        {},
+                        "\"immbackup audit verify\" on a copy of it says the same. To begin a new "
+                        "log, move it away.");
+        }
         link_.ask("adopt");
         VaultClient& client = link_.client();
         Sha256 digest;
@@ -109,11 +119,7 @@ void VaultAuditWriter::adopt() {
         throw Error(error.code(),
                     fmt::format("the audit log of the plain store cannot go on in the vault: {}",
                                 error.message()),
-                    fmt::format("It is \"{}\".", path.string()),
-                    error.code() == ErrorCode::audit
-                        ? "\"immbackup audit verify\" on a copy of it says where its chain breaks. "
-                          "To begin a new log, move it away."
-                        : error.hint());
+                    fmt::format("It is \"{}\".", path.string()), error.hint());
     }
 }
 

@@ -129,18 +129,19 @@ Time VaultStore::extend(const std::string& stem, Time until) {
 
 void VaultStore::hold(const std::string& stem, const std::string& actor,
                       const std::string& reason) {
-    link_.ask("hold" + vault_field("stem", stem) + vault_field("actor", actor) +
-              vault_field("reason", reason));
+    link_.ask("hold" + vault_field("stem", stem) + vault_text_field("actor", actor) +
+              vault_text_field("reason", reason));
 }
 
 void VaultStore::release(const std::string& stem, const std::string& actor,
                          const std::string& reason) {
-    link_.ask("release" + vault_field("stem", stem) + vault_field("actor", actor) +
-              vault_field("reason", reason));
+    link_.ask("release" + vault_field("stem", stem) + vault_text_field("actor", actor) +
+              vault_text_field("reason", reason));
 }
 
 void VaultStore::accept_clock(const std::string& actor, const std::string& reason) {
-    link_.ask("accept-clock" + vault_field("actor", actor) + vault_field("reason", reason));
+    link_.ask("accept-clock" + vault_text_field("actor", actor) +
+              vault_text_field("reason", reason));
 }
 
 std::uint64_t VaultStore::remove(const std::string& stem, const std::string& reason) {
@@ -148,7 +149,7 @@ std::uint64_t VaultStore::remove(const std::string& stem, const std::string& rea
         return plain_.remove(stem, reason);
     }
     const VaultAnswer answer =
-        link_.ask("purge" + vault_field("stem", stem) + vault_field("reason", reason));
+        link_.ask("purge" + vault_field("stem", stem) + vault_text_field("reason", reason));
     return answer.number("bytes");
 }
 

@@ -69,19 +69,8 @@ bool is_newer(const SealRecord& one, const SealRecord& other) {
 }  // namespace
 
 const char* state_name(ArtifactState state) {
-    switch (state) {
-        case ArtifactState::sealed:
-            return "sealed";
-        case ArtifactState::unattested:
-            return "unattested";
-        case ArtifactState::orphan:
-            return "orphan";
-        case ArtifactState::missing:
-            return "missing";
-        case ArtifactState::unknown:
-            break;
-    }
-    return "unknown";
+    constexpr std::array kNames{"sealed", "unattested", "orphan", "missing", "unknown"};
+    return kNames.at(static_cast<std::size_t>(state));
 }
 
 bool Artifact::whole() const {
@@ -190,8 +179,7 @@ void check_free(const Tree& tree, const std::string& stem) {
         }
     }
     if (taken) {
-        throw Failure{
-            Code::exists, "the vault has files of an artifact \"" + stem + "\" already", {}};
+        throw Failure{Code::exists, "the vault has files of an artifact \"" + stem + "\" already"};
     }
 }
 
@@ -227,12 +215,6 @@ Usage usage(const Tree& tree) {
 }
 
 std::uint64_t newer_sealed(const Tree& tree, const Artifact& artifact, std::uint64_t enough) {
-    SealRecord own = artifact.attestation;
-    for (const SealedFile& file : artifact.files) {
-        if (file.state == RecordState::sound) {
-            own = file.record;
-        }
-    }
     std::uint64_t count = 0;
     const std::vector<std::string> names = names_in(tree.records());
     // Names begin with a time: the newest are mostly at the end.
@@ -241,7 +223,8 @@ std::uint64_t newer_sealed(const Tree& tree, const Artifact& artifact, std::uint
         SealRecord other;
         if (!name.ends_with(kAttested) || name == attestation_name(artifact.stem) ||
             read_beside(tree, name, other) != RecordState::sound ||
-            other.database != own.database || !is_newer(other, own)) {
+            other.database != artifact.attestation.database ||
+            !is_newer(other, artifact.attestation)) {
             continue;
         }
         // What is named sealed, but gone or damaged, saves nobody.

@@ -2,10 +2,7 @@
 // it.
 #pragma once
 
-#include <sys/types.h>
-
 #include <array>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,9 +10,6 @@
 #include "vault/tree.h"
 
 namespace immbackup::vault {
-
-// Of what is sealed: its owner and the group read it.
-inline constexpr mode_t kSealedMode = 0440;
 
 struct SealedFile {
     Fd fd;  // for reading; empty: there is no such file
@@ -79,8 +73,8 @@ struct Usage {
 };
 Usage usage(const Tree& tree);
 
-// How many sealed artifacts of the same database are newer than this one; counts no further than
-// `enough`.
+// How many sealed artifacts of the same database are newer than this attested one; counts no
+// further than `enough`.
 std::uint64_t newer_sealed(const Tree& tree, const Artifact& artifact, std::uint64_t enough);
 
 }  // namespace immbackup::vault

@@ -1,7 +1,5 @@
 // The verbs append and adopt: what clients say in the audit log.
 
-#include <array>
-
 #include "vault/session.h"
 
 namespace immbackup::vault {
@@ -20,13 +18,13 @@ std::string append_record(Session& session, const Request& request) {
     std::string body;
     session.in().read_content([&](std::span<const char> block) {
         if (body.size() + block.size() > kMaxLine) {
-            throw Failure{Code::usage, "the record is longer than a line of the log may be", {}};
+            throw Failure{Code::usage, "the record is longer than a line of the log may be"};
         }
         body.append(block.data(), block.size());
     });
     // The helper's own records go beyond the quota, or the vault could never say that it pruned.
-    const Appended said = append(session.tree(), std::string(request.get("event")),
-                                 std::string(request.get("origin")), body, log_quota(session));
+    const Appended said = append(session.tree(), request.text("event"), request.text("origin"),
+                                 body, log_quota(session));
     return field("seq", said.record.seq) + field("time", said.record.time) +
            field("prev", said.record.prev) + field("hash", said.record.hash) +
            field("offset", said.offset);
@@ -40,7 +38,6 @@ std::string adopt(Session& session, const Request& /*request*/) {
     }
     Fd fd = create_unnamed(tree.logs());
     session.ok();
-    ChainCheck check;
     std::uint64_t size = 0;
     const std::uint64_t quota = log_quota(session);
     const Commit commit = session.in().read_content([&](std::span<const char> block) {
@@ -49,19 +46,16 @@ std::string adopt(Session& session, const Request& /*request*/) {
             throw Failure{Code::no_space, "the log does not fit into the vault's quota",
                           "Raise quota_log in the vault's configuration."};
         }
-        check.feed({block.data(), block.size()});
         write_all(fd, block);
     });
-    check.finish();
-    {
-        const Fd lock = tree.lock(Tree::Lock::log, Tree::Share::exclusive);
-        adopt_log(tree, fd);
-        fd.reset();
+    if (size == 0) {
+        throw Failure{Code::audit, "there is no record in the log"};
     }
-    const Appended said = session.record(
-        "log_adopted", member("records", check.seq()) + ',' + member("bytes", commit.size) + ',' +
-                           member("sha256", to_hex(commit.sha256)));
-    return field("records", check.seq()) + place(said) + field("offset", said.offset);
+    const Fd lock = tree.lock(Tree::Lock::log, Tree::Share::exclusive);
+    const Appended said = begin_log(
+        tree, fd, "log_adopted", kOrigin,
+        session.with_caller(member("bytes", size) + ',' + member("sha256", to_hex(commit.sha256))));
+    return field("records", said.record.seq - 1) + place(said) + field("offset", said.offset);
 }
 
 }  // namespace immbackup::vault

@@ -28,33 +28,30 @@ void wait_or_hang_up(int fd) {
 
 }  // namespace
 
+bool Channel::fill() {
+    if (at_ == filled_) {
+        at_ = 0;
+        filled_ = read_(buffer_);
+    }
+    return at_ < filled_;
+}
+
 std::optional<std::string> Channel::read_request() {
     std::string line;
-    for (;;) {
-        if (at_ == filled_) {
-            at_ = 0;
-            filled_ = read_(buffer_);
-            if (filled_ == 0) {
-                if (line.empty()) {
-                    return std::nullopt;
-                }
-                throw Hangup{};
-            }
-        }
-        const char* begin = buffer_.data() + at_;
-        const auto* end = static_cast<const char*>(std::memchr(begin, '\n', filled_ - at_));
-        const std::size_t count =
-            end == nullptr ? filled_ - at_ : static_cast<std::size_t>(end - begin);
-        if (line.size() + count >= kMaxRequest) {
-            throw Failure{Code::usage, "the request is longer than 8192 bytes", {}};
-        }
-        line.append(begin, count);
-        at_ += count;
-        if (end != nullptr) {
-            ++at_;
+    while (fill()) {
+        const char c = buffer_[at_++];
+        if (c == '\n') {
             return line;
         }
+        line += c;
+        if (line.size() == kMaxRequest) {
+            throw Failure{Code::usage, "the request is longer than 8192 bytes"};
+        }
     }
+    if (line.empty()) {
+        return std::nullopt;
+    }
+    throw Hangup{};
 }
 
 void Channel::read_exactly(std::span<char> out) {
@@ -80,7 +77,7 @@ Commit Channel::read_content(const Sink& sink, Check check) {
         read_exactly(header);
         const Frame frame = parse_frame(header);
         if (frame.kind == 'X') {
-            throw Failure{Code::cancelled, "the client aborted", {}};
+            throw Failure{Code::cancelled, "the client aborted"};
         }
         if (frame.kind == 'C') {
             std::array<char, kCommitSize> body{};
@@ -88,8 +85,7 @@ Commit Channel::read_content(const Sink& sink, Check check) {
             const Commit commit = parse_commit(body);
             if (commit.size != size || (check == Check::digest && commit.sha256 != sha.finish())) {
                 throw Failure{Code::corrupt,
-                              "size or digest of the commit are not those of the bytes that came",
-                              {}};
+                              "size or digest of the commit are not those of the bytes that came"};
             }
             return commit;
         }

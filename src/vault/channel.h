@@ -37,6 +37,7 @@ class Channel {
     std::uint64_t contents_begun() const { return contents_; }
 
   private:
+    bool fill();  // false at the end of file
     void read_exactly(std::span<char> out);
 
     Read read_;

@@ -134,40 +134,18 @@ bool parse_clock(std::string_view text, ClockState& state) {
     if (!fields) {
         return false;
     }
-    ClockState read;
-    std::size_t needed = 6;
-    for (const auto& [key, value] : *fields) {
-        if (key == "boot") {  // where the system has one
-            read.boot_id = value;
-            continue;
-        }
-        const auto number = parse_number(value, kForever);
-        if (!number) {
-            return false;
-        }
-        const auto millis = static_cast<Millis>(*number);
-        if (key == "slow" || key == "fast") {  // a former version did not keep it
-            read.drift = key == "slow" ? -millis : millis;
-            continue;
-        }
-        --needed;
-        if (key == "monotonic") {
-            read.monotonic = millis;
-        } else if (key == "wall") {
-            read.wall = millis;
-        } else if (key == "back" || key == "forward") {
-            read.jumped = key == "back" ? -millis : millis;
-        } else if (key == "newest") {
-            read.newest = millis;
-        } else if (key == "waiting") {
-            read.waiting = millis != 0;
-        } else if (key == "steady") {
-            read.steady = millis;
-        } else {
-            return false;
-        }
-    }
-    if (needed != 0) {
+    const auto number = [&](std::string_view key) {
+        return static_cast<Millis>(parse_number(value_of(*fields, key), kForever).value_or(0));
+    };
+    const ClockState read{std::string(value_of(*fields, "boot")),
+                          number("monotonic"),
+                          number("wall"),
+                          number("forward") - number("back"),
+                          number("fast") - number("slow"),
+                          number("newest"),
+                          number("waiting") != 0,
+                          number("steady")};
+    if (format_clock(read) != text) {
         return false;
     }
     state = read;

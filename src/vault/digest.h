@@ -2,11 +2,9 @@
 // and load neither configuration nor providers, whatever the environment says.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,14 +26,6 @@ class Sha256 {
         Digest digest{};
         SHA256_Final(digest.data(), &context_);
         return digest;
-    }
-
-    // Whether the same whole blocks of 64 bytes came to both, as far as the digest can tell.
-    bool is_at(const Sha256& other) const {
-        const SHA256_CTX& a = context_;
-        const SHA256_CTX& b = other.context_;
-        return std::equal(std::begin(a.h), std::end(a.h), std::begin(b.h)) && a.Nl == b.Nl &&
-               a.Nh == b.Nh && a.num == 0 && b.num == 0;
     }
 
   private:

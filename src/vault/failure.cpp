@@ -38,8 +38,7 @@ Code code_of(int errno_value) {
 Failure system_failure(int errno_value, const std::string& what) {
     std::array<char, 128> text{};
     return {code_of(errno_value),
-            "could not " + what + ": " + strerror_r(errno_value, text.data(), text.size()),
-            {}};
+            "could not " + what + ": " + strerror_r(errno_value, text.data(), text.size())};
 }
 
 }  // namespace immbackup::vault

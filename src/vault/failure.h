@@ -25,8 +25,8 @@ const char* code_name(Code code);
 // Thrown; ends a request, and where it was reading content, the connection.
 struct Failure {
     Code code;
-    std::string message;  // lower case, no full stop
-    std::string hint;     // an action, a sentence
+    std::string message;    // lower case, no full stop
+    std::string hint = {};  // an action, a sentence
 };
 
 // "could not <what>: <strerror(errno_value)>", with the code that fits.

@@ -93,7 +93,7 @@ std::string status(Session& session, const Request& request) {
         return field("level", "none") + field("reason", session.unusable()->message) + common;
     }
     if (full && session.role() == Role::client) {
-        throw Failure{Code::permission, "the whole status is for operators", {}};
+        throw Failure{Code::permission, "the whole status is for operators"};
     }
     std::string why;
     Level level = Level::none;
@@ -115,7 +115,7 @@ std::string status(Session& session, const Request& request) {
 
 std::string list(Session& session, const Request& request) {
     const Tree& tree = session.tree();
-    const std::string only(request.get("stem"));
+    const std::string only = request.text("stem");
     Inventory all = inventory(tree);
     if (!only.empty()) {
         all = {{only}, {}};

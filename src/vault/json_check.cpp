@@ -1,140 +1,133 @@
 #include "vault/json_check.h"
 
-#include <cstddef>
+#include <string>
 
 namespace immbackup::vault {
 
 namespace {
 
-class Checker {
+// Each takes what it is called after from the front of what is left, or is false.
+class Reader {
   public:
-    explicit Checker(std::string_view text) : text_(text) {}
-    bool whole_object() { return peek() == '{' && value(0) && at_ == text_.size(); }
+    explicit Reader(std::string_view text) : left_(text) {}
+    bool done() const { return left_.empty(); }
+
+    bool string() {
+        if (!any_of("\"")) {
+            return false;
+        }
+        while (!any_of("\"")) {
+            if (any_of("\\") ? !escaped() : !printable()) {
+                return false;
+            }
+        }
+        return true;
+    }
+    bool object() { return any_of("{") && members("}", true, 0); }
 
   private:
     static constexpr int kMaxDepth = 64;
 
-    char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
-    bool take(char c) {
-        if (peek() != c) {
-            return false;
-        }
-        ++at_;
-        return true;
+    bool any_of(std::string_view characters) {
+        const bool found = !done() && characters.find(left_.front()) != std::string_view::npos;
+        left_.remove_prefix(found ? 1 : 0);
+        return found;
     }
-    bool take(std::string_view word) {
-        if (text_.substr(at_, word.size()) != word) {
-            return false;
-        }
-        at_ += word.size();
-        return true;
+    bool word(std::string_view word) {
+        const bool found = left_.starts_with(word);
+        left_.remove_prefix(found ? word.size() : 0);
+        return found;
     }
-    void space() {
-        while (peek() == ' ') {
-            ++at_;
-        }
+    bool printable() {
+        const bool found = !done() && left_.front() >= ' ' && left_.front() <= '~';
+        left_.remove_prefix(found ? 1 : 0);
+        return found;
     }
-    bool digits() {
-        const std::size_t begin = at_;
-        while (peek() >= '0' && peek() <= '9') {
-            ++at_;
+    // Behind its backslash; of surrogates (RFC 3629) only a pair, which other readers refuse too.
+    bool escaped() {
+        if (!any_of("u")) {
+            return any_of("\"\\/bfnrt");
         }
-        return at_ > begin;
+        if (!any_of("dD")) {
+            return hex(4);
+        }
+        if (any_of("01234567")) {
+            return hex(2);
+        }
+        return any_of("89abAB") && hex(2) && word("\\u") && any_of("dD") && any_of("cdefCDEF") &&
+               hex(2);
+    }
+    bool hex(int count) {
+        while (count > 0 && any_of("0123456789abcdefABCDEF")) {
+            --count;
+        }
+        return count == 0;
+    }
+    // False where there are none.
+    bool all_of(std::string_view characters) {
+        const std::size_t before = left_.size();
+        while (any_of(characters)) {
+        }
+        return left_.size() < before;
     }
     bool number() {
-        take('-');
-        if (!take('0') && !digits()) {
+        constexpr std::string_view kDigits = "0123456789";
+        static_cast<void>(any_of("-"));
+        if ((!any_of("0") && !all_of(kDigits)) || (any_of(".") && !all_of(kDigits))) {
             return false;
         }
-        if (take('.') && !digits()) {
+        if (!any_of("eE")) {
+            return true;
+        }
+        static_cast<void>(any_of("+-"));
+        return all_of(kDigits);
+    }
+    bool name() {
+        if (!string()) {
             return false;
         }
-        if (take('e') || take('E')) {
-            static_cast<void>(take('+') || take('-'));
-            return digits();
-        }
-        return true;
+        all_of(" ");
+        return any_of(":");
     }
-    bool escape() {
-        constexpr std::string_view kSimple = "\"\\/bfnrt";
-        const char c = peek();
-        ++at_;
-        if (c != 'u') {
-            return c != '\0' && kSimple.find(c) != std::string_view::npos;
-        }
-        constexpr std::string_view kHex = "0123456789abcdefABCDEF";
-        for (int i = 0; i < 4; ++i, ++at_) {
-            if (peek() == '\0' || kHex.find(peek()) == std::string_view::npos) {
-                return false;
-            }
-        }
-        return true;
-    }
-    bool string() {
-        if (!take('"')) {
-            return false;
-        }
-        while (at_ < text_.size() && text_[at_] >= ' ' && text_[at_] <= '~') {
-            if (take('"')) {
-                return true;
-            }
-            if (take('\\')) {
-                if (!escape()) {
-                    return false;
-                }
-            } else {
-                ++at_;
-            }
-        }
-        return false;
-    }
-    bool members(char close, bool named, int depth) {
-        space();
-        if (take(close)) {
+    // Of an object, named, or an array; what opens it has been taken.
+    bool members(std::string_view close, bool named, int depth) {
+        all_of(" ");
+        if (any_of(close)) {
             return true;
         }
         do {
-            space();
-            if (named) {
-                if (!string()) {
-                    return false;
-                }
-                space();
-                if (!take(':')) {
-                    return false;
-                }
-            }
-            if (!value(depth + 1)) {
+            all_of(" ");
+            if ((named && !name()) || depth >= kMaxDepth || !value(depth + 1)) {
                 return false;
             }
-        } while (take(','));
-        return take(close);
+        } while (any_of(","));
+        return any_of(close);
     }
     bool value(int depth) {
-        if (depth > kMaxDepth) {
-            return false;
-        }
-        space();
-        const bool sound = take('{')       ? members('}', true, depth)
-                           : take('[')     ? members(']', false, depth)
-                           : peek() == '"' ? string()
-                                           : take(std::string_view{"true"}) ||
-                                                 take(std::string_view{"false"}) ||
-                                                 take(std::string_view{"null"}) || number();
-        if (depth > 0) {
-            space();
-        }
+        all_of(" ");
+        const bool sound = any_of("{")   ? members("}", true, depth)
+                           : any_of("[") ? members("]", false, depth)
+                           : left_.starts_with('"')
+                               ? string()
+                               : word("true") || word("false") || word("null") || number();
+        all_of(" ");
         return sound;
     }
 
-    std::string_view text_;
-    std::size_t at_ = 0;
+    std::string_view left_;
 };
 
 }  // namespace
 
 bool is_json_object(std::string_view text) {
-    return Checker(text).whole_object();
+    Reader reader(text);
+    return reader.object() && reader.done();
+}
+
+bool is_json_text(std::string_view text) {
+    const std::string quoted = '"' + std::string(text) + '"';
+    Reader reader(quoted);
+    return reader.string() && reader.done() && text.find("\\u0000") == std::string_view::npos;
 }
 
 }  // namespace immbackup::vault

@@ -1,11 +1,15 @@
-// Is a text one JSON object (RFC 8259)? A body that is more than that, or less, could make a reader
-// of the log see members that the helper did not write, or none at all.
+// JSON (RFC 8259) of printable ASCII. What a client says goes into the log as it is: a body that is
+// more than one object, or less, could make a reader of the log see members that the helper did not
+// write, or none at all.
 #pragma once
 
 #include <string_view>
 
 namespace immbackup::vault {
 
+// One object, at most 64 levels deep, on one line.
 bool is_json_object(std::string_view text);
+// What stands between the quotes of a string, and is no NUL, which PostgreSQL cannot show.
+bool is_json_text(std::string_view text);
 
 }  // namespace immbackup::vault

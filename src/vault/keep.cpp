@@ -12,14 +12,14 @@ namespace {
 Artifact sealed_artifact(const Tree& tree, const std::string& stem) {
     Artifact artifact = look_at(tree, stem);
     if (!artifact.any()) {
-        throw Failure{Code::not_found, "the vault has no artifact \"" + stem + "\"", {}};
+        throw Failure{Code::not_found, "the vault has no artifact \"" + stem + "\""};
     }
     return artifact;
 }
 
 std::string said_by(const Request& request) {
-    const std::string reason(request.get("reason"));
-    return member("actor", std::string(request.get("actor"))) + ',' + member("reason", reason);
+    const std::string reason = request.text("reason");
+    return member("actor", request.text("actor")) + ',' + member("reason", reason);
 }
 
 void check_extension(const Session& session, const Artifact& artifact, const ClockState& clock,
@@ -48,13 +48,13 @@ void check_extension(const Session& session, const Artifact& artifact, const Clo
 
 std::string extend(Session& session, const Request& request) {
     const Tree& tree = session.tree();
-    const std::string stem(request.get("stem"));
+    const std::string stem = request.text("stem");
     const Millis until = parse_time(request.get("retain_until")).value_or(0);
     const ClockState clock = observe_clock(tree);
     const Fd lock = tree.lock(Tree::Lock::removal, Tree::Share::exclusive);
     const Artifact artifact = sealed_artifact(tree, stem);
     if (!artifact.whole()) {
-        throw Failure{Code::corrupt, "\"" + stem + "\" is not a whole artifact", {}};
+        throw Failure{Code::corrupt, "\"" + stem + "\" is not a whole artifact"};
     }
     if (until <= artifact.retain_until) {
         return field("retain_until", format_time(artifact.retain_until)) + field("changed", "0");
@@ -62,8 +62,8 @@ std::string extend(Session& session, const Request& request) {
     check_extension(session, artifact, clock, until);
     SealRecord record = artifact.file(FileKind::artifact).record;
     record.retain_until = until;
-    put_small(tree.records(), extension_name(stem, artifact.extensions + 1),
-              format_record(record) + '\n', kSealedMode, session.level() == Level::vault);
+    put_sealed(tree.records(), extension_name(stem, artifact.extensions + 1),
+               format_record(record) + '\n', session.level() == Level::vault);
     const Appended said = session.record(
         "retention_extended", "\"artifacts\":{" + member(stem.c_str(), format_time(until)) + '}');
     return field("retain_until", format_time(until)) + field("changed", "1") + place(said);
@@ -71,16 +71,16 @@ std::string extend(Session& session, const Request& request) {
 
 std::string hold(Session& session, const Request& request) {
     const Tree& tree = session.tree();
-    const std::string stem(request.get("stem"));
+    const std::string stem = request.text("stem");
     const Fd lock = tree.lock(Tree::Lock::removal, Tree::Share::exclusive);
     if (sealed_artifact(tree, stem).held) {
         return field("changed", "0");
     }
-    put_small(tree.records(), hold_name(stem),
-              format_hold(stem, sample_clocks().wall, session.caller().uid, request.get("actor"),
-                          request.get("reason")) +
-                  '\n',
-              kSealedMode, session.level() == Level::vault);
+    const std::string text =
+        "1" + field("stem", stem) + field("time", format_time(sample_clocks().wall)) +
+        field("uid", session.caller().uid) + field("actor", request.get("actor")) +
+        (request.get("reason").empty() ? "" : field("reason", request.get("reason"))) + '\n';
+    put_sealed(tree.records(), hold_name(stem), text, session.level() == Level::vault);
     const Appended said =
         session.record("artifact_held", member("artifact", stem) + ',' + said_by(request));
     return field("changed", "1") + place(said);
@@ -88,7 +88,7 @@ std::string hold(Session& session, const Request& request) {
 
 std::string release(Session& session, const Request& request) {
     const Tree& tree = session.tree();
-    const std::string stem(request.get("stem"));
+    const std::string stem = request.text("stem");
     const Fd lock = tree.lock(Tree::Lock::removal, Tree::Share::exclusive);
     const Fd held = open_in(tree.records(), hold_name(stem));
     if (!held) {

@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 
 #include <cerrno>
-#include <optional>
 
 #include "vault/clock.h"
 #include "vault/failure.h"
@@ -27,8 +26,7 @@ constexpr off_t kReserve = 256 * 1024;
 
 // Where the log ends, and with what.
 struct Tail {
-    std::uint64_t seq = 0;
-    std::string hash = std::string(64, '0');
+    Link last;  // its seq is 0 where none was found
     std::uint64_t size = 0;
     // What a cut-off write left behind the last whole record.
     std::uint64_t torn_offset = 0;
@@ -37,7 +35,6 @@ struct Tail {
     bool needs_newline = false;  // the last record lacks only that
 };
 
-// The log for appending, made where it is missing.
 Fd open_log(const Tree& tree) {
     Fd fd(::openat(tree.logs().get(), kLogName, O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC));
     if (!fd) {
@@ -51,25 +48,13 @@ Fd open_log(const Tree& tree) {
     return fd;
 }
 
-std::string read_tail(const Fd& fd, std::uint64_t begin, std::uint64_t size) {
-    std::string text(size - begin, '\0');
-    for (std::size_t done = 0; done < text.size();) {
-        const ssize_t count = ::pread(fd.get(), text.data() + done, text.size() - done,
-                                      static_cast<off_t>(begin + done));
-        if (count <= 0) {
-            throw system_failure(count < 0 ? errno : EIO, "read the vault's audit log");
-        }
-        done += static_cast<std::size_t>(count);
-    }
-    return text;
-}
-
 // The last whole record, searched from the end, and whether all behind it looks torn.
 Tail find_tail(const Fd& fd, std::uint64_t look_back = kLookBack) {
     Tail tail;
     tail.size = static_cast<std::uint64_t>(status_of(fd).st_size);
     const std::uint64_t begin = tail.size > look_back ? tail.size - look_back : 0;
-    const std::string text = read_tail(fd, begin, tail.size);
+    std::string text(tail.size - begin, '\0');
+    text.resize(read_at(fd, begin, text));
     std::size_t end = text.size();
     bool all_torn = true;
     while (end > 0) {
@@ -77,16 +62,12 @@ Tail find_tail(const Fd& fd, std::uint64_t look_back = kLookBack) {
         const bool ended = text[end - 1] == '\n';
         const auto before = end >= 2 ? text.rfind('\n', end - 2) : std::string::npos;
         if (before == std::string::npos && begin > 0) {
-            if (look_back == kLookBack) {
-                return find_tail(fd, kLookFurther);
-            }
-            damaged("there is no whole record near its end");
+            return look_back == kLookBack ? find_tail(fd, kLookFurther) : tail;
         }
         const std::size_t start = before == std::string::npos ? 0 : before + 1;
         const std::string_view line(text.data() + start, end - start - (ended ? 1 : 0));
-        if (const auto record = parse_line(line)) {
-            tail.seq = record->seq;
-            tail.hash = record->hash;
+        if (const auto link = parse_line(line)) {
+            tail.last = *link;
             tail.needs_newline = !ended;
             break;
         }
@@ -95,9 +76,6 @@ Tail find_tail(const Fd& fd, std::uint64_t look_back = kLookBack) {
     }
     tail.torn_offset = begin + end;
     tail.torn = text.substr(end);
-    if (tail.seq == 0) {
-        damaged("there is no sound record in it");  // it was linked with its first
-    }
     // What somebody changed must not pass for torn: it stays what a verification says of it.
     tail.explain = !tail.torn.empty() && all_torn;
     return tail;
@@ -128,7 +106,13 @@ void keep_reserve(const Fd& fd) {
 
 Record next_record(const Tail& tail, const std::string& event, const std::string& origin,
                    const std::string& body) {
-    return {tail.seq + 1, format_time(sample_clocks().wall), origin, tail.hash, event, body, {}};
+    return {tail.last.seq + 1,
+            format_time(sample_clocks().wall),
+            origin,
+            tail.last.hash,
+            event,
+            body,
+            {}};
 }
 
 void write_record(const Fd& fd, Tail& tail, Record& record, std::uint64_t at_most,
@@ -140,22 +124,18 @@ void write_record(const Fd& fd, Tail& tail, Record& record, std::uint64_t at_mos
     }
     write_line(fd, line);
     tail.size += line.size();
-    tail.seq = record.seq;
-    tail.hash = record.hash;
+    tail.last = {record.seq, record.hash};
 }
 
 // Ends or explains what a crash left at the end.
 void mend(const Fd& fd, Tail& tail) {
-    if (tail.needs_newline) {
-        write_line(fd, "\n");
-        tail.size += 1;
-    } else if (tail.explain) {
-        const bool ended = tail.torn.back() == '\n';
-        const std::string torn = ended ? tail.torn.substr(0, tail.torn.size() - 1) : tail.torn;
+    const bool ended = tail.torn.empty() ? !tail.needs_newline : tail.torn.back() == '\n';
+    if (tail.explain) {
+        const std::string torn = tail.torn.substr(0, tail.torn.size() - (ended ? 1 : 0));
         Record record = next_record(tail, "log_torn", kOrigin,
                                     torn_body(tail.torn_offset, torn.size(), sha256_hex(torn)));
         write_record(fd, tail, record, UINT64_MAX, ended ? "" : "\n");
-    } else if (!tail.torn.empty() && tail.torn.back() != '\n') {
+    } else if (!ended) {
         write_line(fd, "\n");
         tail.size += 1;
     }
@@ -164,15 +144,6 @@ void mend(const Fd& fd, Tail& tail) {
 void flag_log(const Fd& fd) {
     // At level vault-dac there is no flag, and status says so.
     static_cast<void>(set_flag(fd, Flag::append_only));
-}
-
-Appended begin_log(const Tree& tree, const std::string& origin, const std::string& body) {
-    const Fd fd = create_unnamed(tree.logs());
-    Tail tail;
-    Record record = next_record(tail, "instance_created", origin, body);
-    write_record(fd, tail, record, UINT64_MAX);
-    adopt_log(tree, fd);
-    return {record, tail.size};
 }
 
 }  // namespace
@@ -198,13 +169,16 @@ Appended append(const Tree& tree, const std::string& event, const std::string& o
             first ? "" : "Begin it with instance_created, or adopt the plain store's."};
     }
     if (first) {
-        return begin_log(tree, origin, body);
+        return begin_log(tree, create_unnamed(tree.logs()), event, origin, body);
     }
     const Fd fd = open_log(tree);
     if (!has_flag(fd, Flag::append_only)) {
         flag_log(fd);  // a crash came between its name and its flag
     }
     Tail tail = find_tail(fd);
+    if (tail.last.seq == 0) {
+        damaged("there is no sound record near its end");  // it got its name with one
+    }
     Record record = next_record(tail, event, origin, body);
     static_cast<void>(
         format_line(record));  // what is refused leaves no trace, a mended end neither
@@ -215,7 +189,17 @@ Appended append(const Tree& tree, const std::string& event, const std::string& o
     return {record, tail.size};
 }
 
-void adopt_log(const Tree& tree, const Fd& unnamed) {
+Appended begin_log(const Tree& tree, const Fd& unnamed, const std::string& event,
+                   const std::string& origin, const std::string& body) {
+    Tail tail = find_tail(unnamed);
+    // A record takes more than one byte: no number is larger than the log, nor comes near its end.
+    if (!tail.torn.empty() || tail.needs_newline || (tail.last.seq == 0 && tail.size > 0) ||
+        tail.last.seq > tail.size) {
+        throw Failure{Code::audit, "the log does not end with a sound record",
+                      "`immbackup audit verify` says more; the plain store mends its end."};
+    }
+    Record record = next_record(tail, event, origin, body);
+    write_record(unnamed, tail, record, UINT64_MAX);
     if (::fchmod(unnamed.get(), kLogMode) != 0) {
         throw system_failure(errno, "set the mode of the log");
     }
@@ -224,6 +208,7 @@ void adopt_log(const Tree& tree, const Fd& unnamed) {
     flag_log(unnamed);
     sync(unnamed);
     sync(tree.logs());
+    return {record, tail.size};
 }
 
 }  // namespace immbackup::vault

@@ -1,5 +1,4 @@
-// The audit log: the vault owns it from birth, under the append-only flag where there is one. Each
-// function takes the log's lock for as long as it takes, and nothing waits for a client meanwhile.
+// The audit log: the vault owns it from birth, under the append-only flag where there is one.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +25,10 @@ std::uint64_t log_size(const Tree& tree);
 Appended append(const Tree& tree, const std::string& event, const std::string& origin,
                 const std::string& body, std::uint64_t at_most = UINT64_MAX);
 
-// Puts a whole checked log into place. Failure(exists) where there is one.
-void adopt_log(const Tree& tree, const Fd& unnamed);
+// Puts a log into place: what is in the unnamed file, if anything, and one record behind it.
+// Failure(exists) where there is one, Failure(audit) where what is there does not end with a sound
+// record. The caller holds Lock::log.
+Appended begin_log(const Tree& tree, const Fd& unnamed, const std::string& event,
+                   const std::string& origin, const std::string& body);
 
 }  // namespace immbackup::vault

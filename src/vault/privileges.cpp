@@ -67,6 +67,7 @@ void shed_inheritance(bool keep_signals) {
         ::sigprocmask(SIG_SETMASK, &all, nullptr);
     }
     ::clearenv();
+    static_cast<void>(::setenv("TZ", "UTC0", 1));  // dates depend on no file of time zones
     ::umask(0077);
     const rlimit no_core{0, 0};
     raise_limit(RLIMIT_NOFILE);

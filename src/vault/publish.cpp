@@ -45,11 +45,11 @@ void check_same(const Artifact& artifact, const std::array<Unnamed, 3>& files) {
     for (std::size_t i = 0; i < files.size(); ++i) {
         const struct stat written = status_of(files.at(i).fd);
         if (!artifact.files.at(i).there()) {
-            throw Failure{Code::io, "a file of the artifact is gone", {}};
+            throw Failure{Code::io, "a file of the artifact is gone"};
         }
         const struct stat named = status_of(artifact.files.at(i).fd);
         if (written.st_ino != named.st_ino || written.st_dev != named.st_dev) {
-            throw Failure{Code::io, "a file of the artifact was replaced", {}};
+            throw Failure{Code::io, "a file of the artifact was replaced"};
         }
     }
 }
@@ -63,8 +63,8 @@ void flag_file(const SealedFile& file) {
     }
 }
 
-void check_content(const SealedFile& file, const Marks& marks, ReadFrom from) {
-    if (!reads_back(file.fd, file.record.size, file.record.sha256, marks, from)) {
+void check_content(const SealedFile& file, ReadFrom from) {
+    if (!reads_back(file.fd, file.record.size, file.record.sha256, from)) {
         throw Failure{Code::corrupt,
                       std::string("the ") + kind_name(file.record.kind) + " of \"" +
                           file.record.stem + "\" does not read back as it was written",
@@ -89,17 +89,13 @@ void flag_all(const Tree& tree, const Artifact& artifact) {
     sync(tree.active());
 }
 
-Appended prove_and_attest(const Session& session, const Artifact& artifact,
-                          const std::array<Marks, 3>* marks) {
+Appended prove_and_attest(const Session& session, const Artifact& artifact, ReadFrom from) {
     const Tree& tree = session.tree();
     if (!artifact.whole()) {
-        throw Failure{
-            Code::corrupt, "the seal records of \"" + artifact.stem + "\" do not agree", {}};
+        throw Failure{Code::corrupt, "the seal records of \"" + artifact.stem + "\" do not agree"};
     }
-    const Marks beginning{Sha256()};
-    for (std::size_t i = 0; i < artifact.files.size(); ++i) {
-        check_content(artifact.files.at(i), marks != nullptr ? marks->at(i) : beginning,
-                      marks != nullptr ? ReadFrom::cache : ReadFrom::device);
+    for (const SealedFile& file : artifact.files) {
+        check_content(file, from);
     }
     const SealRecord& seal = artifact.file(FileKind::artifact).record;
     const ClockSample clock = sample_clocks();
@@ -111,11 +107,11 @@ Appended prove_and_attest(const Session& session, const Artifact& artifact,
             member("sha256", seal.sha256) + ',' +
             member("manifest_sha256", artifact.file(FileKind::manifest).record.sha256) + ',' +
             member("level", level_name(seal.level)) +
-            (marks != nullptr ? "" : ",\"recovered\":true") + ',' +
+            (from == ReadFrom::cache ? "" : ",\"recovered\":true") + ',' +
             member("boot_id", clock.boot_id) + ',' +
             member("monotonic_ms", static_cast<std::uint64_t>(clock.monotonic)));
-    put_small(tree.records(), attestation_name(seal.stem), format_record(seal) + '\n', kSealedMode,
-              seal.level == Level::vault);
+    put_sealed(tree.records(), attestation_name(seal.stem), format_record(seal) + '\n',
+               seal.level == Level::vault);
     return said;
 }
 
@@ -138,11 +134,9 @@ Appended publish(const Session& session, const SealRecord& seal, Format format,
     link_all(tree, seal.stem, format, files);
     const Artifact artifact = look_at(tree, seal.stem);
     check_same(artifact, files);
-    const std::array<Marks, 3> marks{std::move(files[0].marks), std::move(files[1].marks),
-                                     std::move(files[2].marks)};
     files = {};  // no descriptor that can write is left when the flags are set
     flag_all(tree, artifact);
-    return prove_and_attest(session, artifact, &marks);
+    return prove_and_attest(session, artifact, ReadFrom::cache);
 }
 
 }  // namespace immbackup::vault

@@ -13,7 +13,6 @@ struct Unnamed {
     Fd fd;
     std::uint64_t size = 0;
     Digest sha256{};
-    Marks marks;
 };
 
 // Seal records, modes, names (manifest last), flags, read-back under the flags, attestation.
@@ -25,10 +24,9 @@ Appended publish(const Session& session, const SealRecord& seal, Format format,
 // Sets the flags that the records state and that are not there.
 void flag_all(const Tree& tree, const Artifact& artifact);
 
-// Reads everything back under the flags, and says so in the log and in records/. `marks` of each
-// file are what put has, which read artifact and manifest back from the device; null where it is
-// recovered, and read from there. Failure(corrupt) where something is not what its record states.
-Appended prove_and_attest(const Session& session, const Artifact& artifact,
-                          const std::array<Marks, 3>* marks);
+// Reads everything back under the flags, and says so in the log and in records/: from the device
+// where it is recovered, perhaps from the page cache after put, which read it from the device
+// before. Failure(corrupt) where something is not what its record states.
+Appended prove_and_attest(const Session& session, const Artifact& artifact, ReadFrom from);
 
 }  // namespace immbackup::vault

@@ -36,7 +36,7 @@ void check_file(const Session& session, const SealedFile& file, const std::strin
 void check_all(const Session& session, const Artifact& artifact, const ClockState& clock) {
     const std::string& stem = artifact.stem;
     if (!artifact.any() && !artifact.attested) {
-        throw Failure{Code::not_found, "the vault has no artifact \"" + stem + "\"", {}};
+        throw Failure{Code::not_found, "the vault has no artifact \"" + stem + "\""};
     }
     if (artifact.held) {
         refuse_purge(stem, "it is held", "An operator can release it.");
@@ -68,7 +68,7 @@ void remove_file(const Tree& tree, const Artifact& artifact, FileKind kind) {
         return;
     }
     if (file.flagged && !lift_flag(file.fd)) {
-        throw Failure{Code::permission, "the immutable flag cannot be lifted here", {}};
+        throw Failure{Code::permission, "the immutable flag cannot be lifted here"};
     }
     remove_in(tree.active(), file_name(artifact.stem, kind, artifact.format));
 }
@@ -96,7 +96,10 @@ void remove_records(const Tree& tree, const Artifact& artifact) {
         remove_record(tree, extension_name(artifact.stem, number));
     }
     sync(tree.records());
-    remove_record(tree, attestation_name(artifact.stem));
+    // One that was not there is not of what was removed, but of what has been sealed since.
+    if (artifact.attested) {
+        remove_record(tree, attestation_name(artifact.stem));
+    }
     sync(tree.records());
 }
 
@@ -142,7 +145,7 @@ bool discard_unsealed(const Tree& tree, const Artifact& artifact,
 
 void check_releasable(const Fd& hold) {
     if (has_flag(hold, Flag::immutable) && !has_immutable_capability()) {
-        throw Failure{Code::permission, "the immutable flag cannot be lifted here", {}};
+        throw Failure{Code::permission, "the immutable flag cannot be lifted here"};
     }
 }
 
@@ -158,9 +161,8 @@ std::string purge(Session& session, const Request& request) {
     // other's artifact for the one that stays.
     const Fd no_recovery = tree.lock(Tree::Lock::publication, Tree::Share::shared);
     const Fd lock = tree.lock(Tree::Lock::removal, Tree::Share::exclusive);
-    const Removed removed =
-        remove_artifact(session, look_at(tree, std::string(request.get("stem"))), clock,
-                        std::string(request.get("reason")));
+    const Removed removed = remove_artifact(session, look_at(tree, request.text("stem")), clock,
+                                            request.text("reason"));
     return field("bytes", removed.bytes) + place(removed.said);
 }
 

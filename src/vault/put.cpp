@@ -14,7 +14,7 @@ constexpr std::uint64_t kMaxManifest = 64ULL * 1024 * 1024;
 void check_names(const Session& session, const std::string& stem, const std::string& database) {
     const std::string_view token = token_of_stem(stem).value_or("");
     if (token.empty() ? database == "globals" : token != database) {
-        throw Failure{Code::usage, "the database is not the one that the artifact's name says", {}};
+        throw Failure{Code::usage, "the database is not the one that the artifact's name says"};
     }
     const Tree& tree = session.tree();
     check_free(tree, stem);
@@ -60,7 +60,7 @@ Unnamed receive(Session& session, Fd fd, std::uint64_t room, const char* what) {
         throw Failure{Code::corrupt, "what reads back from the device is not what the commit says",
                       "Either it was not what came, or the disk does not keep what is written."};
     }
-    return {std::move(fd), commit.size, commit.sha256, behind.take_marks()};
+    return {std::move(fd), commit.size, commit.sha256};
 }
 
 Unnamed checksum_file(const Tree& tree, const std::string& stem, Format format,
@@ -69,7 +69,7 @@ Unnamed checksum_file(const Tree& tree, const std::string& stem, Format format,
         to_hex(sha256) + "  " + file_name(stem, FileKind::artifact, format) + '\n';
     Sha256 sha;
     sha.update(text);
-    Unnamed file{create_unnamed(tree.active()), text.size(), sha.finish(), {Sha256()}};
+    Unnamed file{create_unnamed(tree.active()), text.size(), sha.finish()};
     write_all(file.fd, text);
     return file;
 }
@@ -92,11 +92,11 @@ std::uint64_t room_for_one(const Session& session) {
 }  // namespace
 
 std::string put(Session& session, const Request& request) {
-    const std::string stem(request.get("stem"));
-    const std::string database(request.get("database"));
+    const std::string stem = request.text("stem");
+    const std::string database = request.text("database");
     const bool wants_reader = !request.get("reader").empty();
     if (wants_reader && !session.can_pass_descriptors()) {
-        throw Failure{Code::usage, "a reader needs answers to go to a Unix stream socket", {}};
+        throw Failure{Code::usage, "a reader needs answers to go to a Unix stream socket"};
     }
     const Format format = format_from_name(request.get("format")).value_or(Format::gzip);
     check_names(session, stem, database);

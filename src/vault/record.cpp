@@ -10,15 +10,6 @@ namespace {
 
 constexpr std::string_view kVersion = "1";
 
-std::optional<FileKind> kind_of(std::string_view name) {
-    for (const FileKind kind : kFileKinds) {
-        if (name == kind_name(kind)) {
-            return kind;
-        }
-    }
-    return std::nullopt;
-}
-
 }  // namespace
 
 const char* level_name(Level level) {
@@ -41,42 +32,29 @@ RecordState parse_record(std::string_view text, SealRecord& record) {
     if (version != kVersion) {
         return parse_number(version) ? RecordState::newer : RecordState::broken;
     }
-    const auto fields =
-        parse_fields(text.size() > version.size() ? text.substr(version.size() + 1) : "");
-    if (!fields || fields->size() != 8) {
+    const auto fields = parse_fields(text.substr(std::min(version.size() + 1, text.size())));
+    if (!fields) {
         return RecordState::broken;
     }
-    const auto value = [&](std::string_view key) -> std::string {
-        const auto found = std::find_if(fields->begin(), fields->end(),
-                                        [&](const auto& f) { return f.first == key; });
-        return found == fields->end() ? std::string{} : found->second;
-    };
-    const auto kind = kind_of(value("file"));
-    const auto retain_until = parse_time(value("retain_until"));
-    const auto sealed = parse_time(value("sealed"));
-    const auto size = parse_number(value("size"));
-    const auto token = token_of_stem(value("stem"));
-    if (!kind || !retain_until || !sealed || !size || !token) {
+    SealRecord read;
+    read.stem = value_of(*fields, "stem");
+    for (const FileKind kind : kFileKinds) {
+        read.kind = value_of(*fields, "file") == kind_name(kind) ? kind : read.kind;
+    }
+    read.database = value_of(*fields, "database");
+    read.retain_until = parse_time(value_of(*fields, "retain_until")).value_or(0);
+    read.sealed = parse_time(value_of(*fields, "sealed")).value_or(0);
+    read.size = parse_number(value_of(*fields, "size")).value_or(0);
+    read.sha256 = value_of(*fields, "sha256");
+    read.level = value_of(*fields, "level") == level_name(Level::vault) ? Level::vault : Level::dac;
+    // What is read is what would be written: no two texts mean the same, and what could not be read
+    // is not what was there.
+    if (!token_of_stem(read.stem) || !is_token(read.database) || !is_hex_digest(read.sha256) ||
+        format_record(read) != text) {
         return RecordState::broken;
     }
-    record = {value("stem"), *kind, value("database"), *retain_until,
-              *sealed,       *size, value("sha256"),   Level::none};
-    const std::string level = value("level");
-    record.level = level == "vault"       ? Level::vault
-                   : level == "vault-dac" ? Level::dac
-                                          : Level::none;
-    // What is read is what would be written: no two texts mean the same.
-    return is_token(record.database) && is_hex_digest(record.sha256) &&
-                   record.level != Level::none && format_record(record) == text
-               ? RecordState::sound
-               : RecordState::broken;
-}
-
-std::string format_hold(std::string_view stem, Millis time, std::uint64_t uid,
-                        std::string_view actor, std::string_view reason) {
-    return std::string(kVersion) + field("stem", stem) + field("time", format_time(time)) +
-           field("uid", uid) + field("actor", actor) +
-           (reason.empty() ? std::string{} : field("reason", reason));
+    record = read;
+    return RecordState::sound;
 }
 
 }  // namespace immbackup::vault

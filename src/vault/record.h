@@ -3,7 +3,6 @@
 // form.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -32,8 +31,5 @@ enum class RecordState { absent, sound, newer, broken };  // newer: of a version
 
 std::string format_record(const SealRecord& record);
 RecordState parse_record(std::string_view text, SealRecord& record);
-// Beside the artifact: `1 stem=… time=… uid=… actor=… [reason=…]`
-std::string format_hold(std::string_view stem, Millis time, std::uint64_t uid,
-                        std::string_view actor, std::string_view reason);
 
 }  // namespace immbackup::vault

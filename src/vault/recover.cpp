@@ -15,20 +15,16 @@ struct Done {
     std::uint64_t orphans = 0;
 };
 
+// What a purge left on its way: of a file that lost its flag others, or the attestation, say that
+// it was sealed.
 bool lost_a_flag(const Artifact& artifact) {
     bool lost = false;
+    bool sealed = artifact.attested;
     for (const SealedFile& file : artifact.files) {
         lost = lost || (file.state == RecordState::sound && !file.sealed());
+        sealed = sealed || file.flagged;
     }
-    return lost;
-}
-
-bool bears_a_flag(const Artifact& artifact) {
-    bool flagged = artifact.attested;
-    for (const SealedFile& file : artifact.files) {
-        flagged = flagged || file.flagged;
-    }
-    return flagged;
+    return lost && sealed;
 }
 
 void recover_one(const Session& session, const std::string& stem, Done& done) {
@@ -49,15 +45,14 @@ void recover_one(const Session& session, const std::string& stem, Done& done) {
     // A whole publication that was cut off before its attestation.
     if (!artifact.attested && artifact.whole()) {
         flag_all(tree, artifact);
-        static_cast<void>(prove_and_attest(session, artifact, nullptr));
+        static_cast<void>(prove_and_attest(session, artifact, ReadFrom::device));
         done.completed.push_back(stem);
         return;
     }
     if (discard_unsealed(tree, artifact, done.removed)) {
         return;
     }
-    // What a purge left on its way: sealed again, so that the kernel's time counts from now.
-    if (lost_a_flag(artifact) && bears_a_flag(artifact)) {
+    if (lost_a_flag(artifact)) {  // sealed again, so that the kernel's time counts from now
         flag_all(tree, artifact);
         done.resealed.push_back(stem);
     }
@@ -69,7 +64,7 @@ void recover_one(const Session& session, const std::string& stem, Done& done) {
 std::string names_list(const std::vector<std::string>& names) {
     std::string out;
     for (const std::string& name : names) {
-        out += (out.empty() ? "" : ",") + json_string(name).value_or("\"?\"");
+        out += (out.empty() ? "\"" : ",\"") + name + '"';
     }
     return '[' + out + ']';
 }

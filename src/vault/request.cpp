@@ -3,37 +3,18 @@
 #include <algorithm>
 #include <cstring>
 
+#include "vault/json_check.h"
+
 namespace immbackup::vault {
 
 namespace {
-
-struct Grammar {
-    Verb verb;
-    std::string_view name;
-    std::string_view needs;  // keys, each between spaces
-    std::string_view takes;
-};
-
-constexpr std::array<Grammar, 11> kGrammar{{
-    {Verb::put, "put", " stem database retain_until ", " format reader "},
-    {Verb::append, "append", " event origin ", " "},
-    {Verb::adopt, "adopt", " ", " "},
-    {Verb::purge, "purge", " stem ", " reason "},
-    {Verb::extend, "extend", " stem retain_until ", " "},
-    {Verb::hold, "hold", " stem actor ", " reason "},
-    {Verb::release, "release", " stem actor ", " reason "},
-    {Verb::accept_clock, "accept-clock", " actor ", " reason "},
-    {Verb::status, "status", " ", " full "},
-    {Verb::list, "list", " ", " stem "},
-    {Verb::recover, "recover", " ", " "},
-}};
 
 bool contains(std::string_view keys, std::string_view key) {
     return keys.find(' ' + std::string(key) + ' ') != std::string_view::npos;
 }
 
 bool is_text(std::string_view value, std::size_t limit) {
-    return value.size() <= limit && json_string(value).has_value();
+    return value.size() <= limit && is_json_text(value);
 }
 
 // What only the helper has to say, whoever it was about.
@@ -63,7 +44,7 @@ bool is_valid(std::string_view key, std::string_view value) {
     if (key == "reader" || key == "full") {
         return value == "1";
     }
-    return is_text(value, key == "actor" ? 256 : 1024);
+    return is_text(value, key == "actor" ? 768 : 3072);
 }
 
 std::uint64_t big_endian(const char* bytes, std::size_t count) {
@@ -76,43 +57,34 @@ std::uint64_t big_endian(const char* bytes, std::size_t count) {
 
 }  // namespace
 
-std::string_view Request::get(std::string_view key) const {
-    const auto found =
-        std::find_if(fields.begin(), fields.end(), [&](const auto& f) { return f.first == key; });
-    return found == fields.end() ? std::string_view{} : std::string_view{found->second};
-}
-
 Request parse_request(std::string_view line) {
-    const std::string_view verb = line.substr(0, line.find(' '));
-    const auto grammar = std::find_if(kGrammar.begin(), kGrammar.end(),
-                                      [&](const Grammar& g) { return g.name == verb; });
-    if (grammar == kGrammar.end()) {
-        throw Failure{Code::usage, "the request has no verb of this protocol", {}};
+    const std::string name(line.substr(0, line.find(' ')));
+    const auto verb = std::find_if(kVerbs.begin(), kVerbs.end(),
+                                   [&](const Verb& each) { return each.name == name; });
+    if (verb == kVerbs.end()) {
+        throw Failure{Code::usage, "the request has no verb of this protocol"};
     }
-    const std::string_view rest = line.substr(verb.size());
+    const std::string_view rest = line.substr(name.size());
     auto fields = rest == " " ? std::nullopt : parse_fields(rest.substr(rest.empty() ? 0 : 1));
     if (!fields) {
-        throw Failure{Code::usage, "the request's fields are not key=value, each key once", {}};
+        throw Failure{Code::usage, "the request's fields are not key=value, each key once"};
     }
-    Request request{grammar->verb, std::move(*fields)};
-    for (const auto& [key, value] : request.fields) {
-        if (!contains(grammar->needs, key) && !contains(grammar->takes, key)) {
-            throw Failure{Code::usage, "the verb " + std::string(verb) + " has no key " + key, {}};
+    for (const auto& [key, value] : *fields) {
+        if (!contains(verb->needs, key) && !contains(verb->takes, key)) {
+            throw Failure{Code::usage, "the verb " + name + " has no key " + key};
         }
         if (!is_valid(key, value)) {
-            throw Failure{Code::usage, "the value of " + key + " is not what it takes", {}};
+            throw Failure{Code::usage, "the value of " + key + " is not what it takes"};
         }
     }
-    for (std::string_view needs = grammar->needs.substr(1); !needs.empty();) {
-        const std::string_view key = needs.substr(0, needs.find(' '));
-        if (request.get(key).empty()) {
-            throw Failure{Code::usage,
-                          "the verb " + std::string(verb) + " needs the key " + std::string(key),
-                          {}};
+    for (std::string_view needs = verb->needs.substr(1); !needs.empty();) {
+        const std::string key(needs.substr(0, needs.find(' ')));
+        if (!fields->contains(key)) {
+            throw Failure{Code::usage, "the verb " + name + " needs the key " + key};
         }
         needs.remove_prefix(key.size() + 1);
     }
-    return request;
+    return {&*verb, std::move(*fields)};
 }
 
 Frame parse_frame(const std::array<char, kFrameHeader>& header) {
@@ -121,7 +93,7 @@ Frame parse_frame(const std::array<char, kFrameHeader>& header) {
                        (frame.kind == 'C' && frame.length == kCommitSize) ||
                        (frame.kind == 'X' && frame.length == 0);
     if (!sound) {
-        throw Failure{Code::usage, "a frame has an unknown kind or a bad length", {}};
+        throw Failure{Code::usage, "a frame has an unknown kind or a bad length"};
     }
     return frame;
 }

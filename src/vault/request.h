@@ -16,25 +16,27 @@ namespace immbackup::vault {
 inline constexpr std::size_t kMaxRequest = 8192;  // with its newline
 inline constexpr std::uint32_t kMaxFrame = 1024 * 1024;
 
-enum class Verb {
-    put,
-    append,
-    adopt,
-    purge,
-    extend,
-    hold,
-    release,
-    accept_clock,
-    status,
-    list,
-    recover
+struct Request;
+class Session;
+
+// What can be asked. Keys stand between spaces.
+struct Verb {
+    std::string_view name;
+    std::string_view needs;
+    std::string_view takes;
+    bool client;  // who may: the client's user, operators; root may all
+    bool operators;
+    // The fields of its last `ok`, which is sent when it has given back its locks, or throws.
+    std::string (*act)(Session&, const Request&);
 };
+extern const std::array<Verb, 11> kVerbs;  // session.cpp
 
 struct Request {
-    Verb verb{};
+    const Verb* verb = nullptr;
     Fields fields;
     // Decoded; empty where it is absent.
-    std::string_view get(std::string_view key) const;
+    std::string_view get(std::string_view key) const { return value_of(fields, key); }
+    std::string text(std::string_view key) const { return std::string(get(key)); }
 };
 
 // `line` without its newline. Failure(usage) where the verb or a key is unknown, a key that the

@@ -34,7 +34,7 @@ Fd listen_on(const std::string& path) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     if (path.size() >= sizeof address.sun_path) {
-        throw Failure{Code::usage, "the socket's path is too long", {}};
+        throw Failure{Code::usage, "the socket's path is too long"};
     }
     std::memcpy(address.sun_path, path.c_str(), path.size());
     Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));

@@ -23,31 +23,6 @@ namespace {
 
 constexpr const char* kGreeting = "immbackup-vault 1 " IMMBACKUP_VERSION;
 
-// Who may ask what, and what does it, in the order of Verb.
-struct Right {
-    bool client;
-    bool operators;
-    bool takes_content;
-    std::string (*act)(Session&, const Request&);
-};
-constexpr std::array<Right, 11> kRights{{
-    {true, false, true, put},
-    {true, false, true, append_record},
-    {true, false, true, adopt},
-    {true, false, false, purge},
-    {true, true, false, extend},
-    {true, true, false, hold},
-    {false, true, false, release},
-    {false, true, false, accept_clock},
-    {true, true, false, status},
-    {true, true, false, list},
-    {true, true, false, recover},
-}};
-
-const Right& right_of(Verb verb) {
-    return kRights.at(static_cast<std::size_t>(verb));
-}
-
 std::string error_line(const Failure& failure) {
     return std::string("error ") + code_name(failure.code) + ' ' +
            encode_value(failure.message.empty() ? "failed" : failure.message) +
@@ -55,6 +30,20 @@ std::string error_line(const Failure& failure) {
 }
 
 }  // namespace
+
+const std::array<Verb, 11> kVerbs{{
+    {"put", " stem database retain_until ", " format reader ", true, false, put},
+    {"append", " event origin ", " ", true, false, append_record},
+    {"adopt", " ", " ", true, false, adopt},
+    {"purge", " stem ", " reason ", true, false, purge},
+    {"extend", " stem retain_until ", " ", true, true, extend},
+    {"hold", " stem actor ", " reason ", true, true, hold},
+    {"release", " stem actor ", " reason ", false, true, release},
+    {"accept-clock", " actor ", " reason ", false, true, accept_clock},
+    {"status", " ", " full ", true, true, status},
+    {"list", " ", " stem ", true, true, list},
+    {"recover", " ", " ", true, true, recover},
+}};
 
 void refuse(int out) {
     try {
@@ -124,30 +113,28 @@ bool Session::one_request(const std::string& line) {
     const Request request = parse_request(line);
     const std::uint64_t taken = in_.contents_begun();
     try {
-        check_right(request.verb);
-        ok(right_of(request.verb).act(*this, request));
+        check_right(*request.verb);
+        ok(request.verb->act(*this, request));
     } catch (const Failure& failure) {
         write_line(out_, error_line(failure));
-        return !right_of(request.verb).takes_content || in_.contents_begun() == taken;
+        return in_.contents_begun() == taken;
     }
     return true;
 }
 
-void Session::check_right(Verb verb) const {
+void Session::check_right(const Verb& verb) const {
     if (unusable_) {
-        if (verb == Verb::status) {
+        if (verb.act == status) {
             return;  // which says why
         }
         throw *unusable_;
     }
-    const Right& right = right_of(verb);
-    if (role_ != Role::root && !(role_ == Role::client && right.client) &&
-        !(role_ == Role::operators && right.operators)) {
-        throw Failure{Code::permission,
-                      "uid " + std::to_string(caller_.uid) + " may not ask that of the vault",
-                      right.operators
-                          ? "A member of the vault's operator group, or root, has to do it."
-                          : ""};
+    if (role_ != Role::root && !(role_ == Role::client && verb.client) &&
+        !(role_ == Role::operators && verb.operators)) {
+        throw Failure{
+            Code::permission,
+            "uid " + std::to_string(caller_.uid) + " may not ask that of the vault",
+            verb.operators ? "A member of the vault's operator group, or root, has to do it." : ""};
     }
 }
 
@@ -168,13 +155,16 @@ Level Session::level() const {
     return tree_->level(why);
 }
 
+std::string Session::with_caller(const std::string& body) const {
+    return '{' + body + ',' + member("uid", std::uint64_t{caller_.uid}) + '}';
+}
+
 Appended Session::record(const std::string& event, const std::string& body) const {
-    return append(*tree_, event, kOrigin,
-                  '{' + body + ',' + member("uid", static_cast<std::uint64_t>(caller_.uid)) + '}');
+    return append(*tree_, event, kOrigin, with_caller(body));
 }
 
 std::string member(const char* key, const std::string& text) {
-    return '"' + std::string(key) + "\":" + json_string(text).value_or("\"?\"");
+    return '"' + std::string(key) + "\":\"" + text + '"';
 }
 
 std::string member(const char* key, std::uint64_t number) {

@@ -40,13 +40,15 @@ class Session {
     void item(const std::string& line) const;
     // The level that sealing reaches; Failure where it is none.
     Level level() const;
+    // A record's whole body; `body` without braces.
+    std::string with_caller(const std::string& body) const;
     // A record of the helper's own. `body` without braces.
     Appended record(const std::string& event, const std::string& body) const;
 
   private:
     void open(const std::string& config_path);
     bool one_request(const std::string& line);
-    void check_right(Verb verb) const;
+    void check_right(const Verb& verb) const;
 
     int out_;
     Caller caller_;
@@ -57,14 +59,14 @@ class Session {
     Role role_ = Role::nobody;
 };
 
-// "key":"text" and "key":number of a record's body.
+// "key":"text" and "key":number of a record's body. The text is what stands in a JSON string:
+// names, times and digests do as they are, what a client says came so.
 std::string member(const char* key, const std::string& text);
 std::string member(const char* key, std::uint64_t number);
 // ` seq=… hash=…`
 std::string place(const Appended& appended);
 
-// One function a verb; README.md says what they do. Each returns the fields of its last `ok`, which
-// is sent when it has given back its locks, or throws.
+// One function a verb; README.md says what they do.
 std::string put(Session& session, const Request& request);
 std::string append_record(Session& session, const Request& request);
 std::string adopt(Session& session, const Request& request);

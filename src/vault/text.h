@@ -4,11 +4,11 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
 namespace immbackup::vault {
 
@@ -49,13 +49,12 @@ struct FileName {
 };
 std::optional<FileName> parse_file_name(std::string_view name);
 
-// `utf8` as a JSON string with its quotes, ASCII only; nothing where it is not UTF-8.
-std::optional<std::string> json_string(std::string_view utf8);
-
 // "key=value" fields, separated by single spaces, values encoded; nothing where one is malformed or
 // a key comes twice.
-using Fields = std::vector<std::pair<std::string, std::string>>;
+using Fields = std::map<std::string, std::string, std::less<>>;
 std::optional<Fields> parse_fields(std::string_view text);
+// Empty where it is absent.
+std::string_view value_of(const Fields& fields, std::string_view key);
 // " key=value"
 std::string field(std::string_view key, std::string_view value);
 std::string field(std::string_view key, std::uint64_t value);

@@ -28,11 +28,11 @@ namespace {
 constexpr mode_t kOthersWrite = 0022;
 
 // openat2(2): no symbolic link, not even of the last part, and never out of `folder`.
-Fd open_at(int folder, const std::string& name, std::uint64_t flags, bool beneath = true) {
+Fd open_at(int folder, const std::string& name, std::uint64_t flags) {
     open_how how{};
     how.flags = flags | O_CLOEXEC | O_NOFOLLOW;
-    how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS |
-                  (beneath ? std::uint64_t{RESOLVE_BENEATH} : 0);
+    how.mode = (flags & O_CREAT) != 0 ? 0600 : 0;
+    how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_BENEATH;
     return Fd(static_cast<int>(::syscall(SYS_openat2, folder, name.c_str(), &how, sizeof how)));
 }
 
@@ -76,19 +76,16 @@ Fd open_folder(const Fd& root, const std::string& name, const Ids& ids) {
 }  // namespace
 
 Fd open_safe_folder(const std::string& path) {
-    Fd fd = open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY, false);
-    if (!fd) {
-        throw system_failure(errno, "open / with openat2 (Linux 5.6)");
-    }
+    Fd fd(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
     check_of_root(fd, "/");
     for (std::size_t at = 1; at < path.size();) {
         const std::size_t end = std::min(path.find('/', at), path.size());
         Fd next = open_at(fd.get(), path.substr(at, end - at), O_PATH | O_DIRECTORY);
         if (!next) {
-            Failure failure =
-                system_failure(errno, "open the folder \"" + path.substr(0, end) + "\"");
-            failure.code = Code::config;
-            throw failure;
+            throw Failure{Code::config,
+                          system_failure(errno, "open the folder \"" + path.substr(0, end) +
+                                                    "\" (by openat2, Linux 5.6)")
+                              .message};
         }
         check_of_root(next, path.substr(0, end));
         fd = std::move(next);
@@ -102,10 +99,8 @@ std::string read_safe_file(const std::string& path, std::size_t limit) {
     const Fd folder = open_safe_folder(path.substr(0, slash));
     const Fd fd = open_in(folder, path.substr(slash + 1));
     if (!fd) {
-        Failure failure = system_failure(errno, "open \"" + path + "\"");
-        failure.code = Code::config;
-        failure.hint = "`make install-vault` makes it.";
-        throw failure;
+        throw Failure{Code::config, system_failure(errno, "open \"" + path + "\"").message,
+                      "`make install-vault` makes it."};
     }
     check_of_root(fd, path);
     return read_whole(fd, limit);
@@ -127,28 +122,28 @@ bool set_flag(const Fd& fd, Flag flag) {
 }
 
 Ids look_up(const Config& config) {
-    const auto user_of = [](const std::string& name) {
-        const passwd* found = ::getpwnam(name.c_str());
+    const auto known = [](auto* found, const std::string& what) {
         if (found == nullptr) {
-            throw Failure{Code::config, "there is no user \"" + name + "\"", {}};
+            throw Failure{Code::config, "there is no " + what};
         }
-        return std::pair{found->pw_uid, found->pw_gid};
+        return *found;
     };
-    const auto group_of = [](const std::string& name) {
-        const group* found = ::getgrnam(name.c_str());
-        if (found == nullptr) {
-            throw Failure{Code::config, "there is no group \"" + name + "\"", {}};
-        }
-        return found->gr_gid;
+    const auto user = [&](const std::string& name) {
+        return known(::getpwnam(name.c_str()), "user \"" + name + '"');
     };
-    Ids ids;
-    std::tie(ids.user, ids.user_group) = user_of(config.user);
-    ids.client = user_of(config.client_user).first;
-    ids.client_group = group_of(config.client_group);
-    ids.has_operators = !config.operator_group.empty();
-    ids.operators = ids.has_operators ? group_of(config.operator_group) : 0;
+    const auto group = [&](const std::string& name) {
+        return known(::getgrnam(name.c_str()), "group \"" + name + '"').gr_gid;
+    };
+    const passwd vault = user(config.user);
+    const bool has_operators = !config.operator_group.empty();
+    const Ids ids{vault.pw_uid,
+                  vault.pw_gid,
+                  user(config.client_user).pw_uid,
+                  group(config.client_group),
+                  has_operators ? group(config.operator_group) : 0,
+                  has_operators};
     if (ids.user == 0 || ids.user == ids.client) {
-        throw Failure{Code::config, "the vault's user must be neither root nor the client's", {}};
+        throw Failure{Code::config, "the vault's user must be neither root nor the client's"};
     }
     return ids;
 }
@@ -182,11 +177,7 @@ Level Tree::level(std::string& why) const {
 }
 
 Fd Tree::lock(Lock which, Share share, int patience) const {
-    open_how how{};
-    how.flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
-    how.mode = 0600;
-    how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH;
-    Fd fd(static_cast<int>(::syscall(SYS_openat2, records_.get(), "lock", &how, sizeof how)));
+    Fd fd = open_at(records_.get(), "lock", O_RDWR | O_CREAT);
     if (!fd) {
         throw system_failure(errno, "open the vault's lock");
     }
@@ -255,7 +246,7 @@ Fd open_in(const Fd& folder, const std::string& name) {
         throw system_failure(errno, "open \"" + name + "\"");
     }
     if (!S_ISREG(status_of(fd).st_mode)) {
-        throw Failure{Code::corrupt, "\"" + name + "\" is not a regular file", {}};
+        throw Failure{Code::corrupt, "\"" + name + "\" is not a regular file"};
     }
     return fd;
 }
@@ -303,29 +294,31 @@ std::vector<std::string> names_in(const Fd& folder) {
     return names;
 }
 
-std::string read_whole(const Fd& fd, std::size_t limit) {
-    std::string text(limit + 1, '\0');
+std::size_t read_at(const Fd& fd, std::uint64_t begin, std::span<char> out) {
     std::size_t done = 0;
-    for (ssize_t count = 1; count != 0 && done < text.size();) {
-        count = ::pread(fd.get(), text.data() + done, text.size() - done, static_cast<off_t>(done));
+    for (ssize_t count = 1; count != 0 && done < out.size();) {
+        count = ::pread(fd.get(), &out[done], out.size() - done, static_cast<off_t>(begin + done));
         if (count < 0 && errno != EINTR) {
             throw system_failure(errno, "read a file");
         }
-        done += count > 0 ? static_cast<std::size_t>(count) : 0;
-        count = count < 0 ? 1 : count;
+        done += static_cast<std::size_t>(std::max<ssize_t>(count, 0));
     }
-    if (done > limit) {
-        throw Failure{Code::corrupt, "a file is larger than it may be", {}};
+    return done;
+}
+
+std::string read_whole(const Fd& fd, std::size_t limit) {
+    std::string text(limit + 1, '\0');
+    text.resize(read_at(fd, 0, text));
+    if (text.size() > limit) {
+        throw Failure{Code::corrupt, "a file is larger than it may be"};
     }
-    text.resize(done);
     return text;
 }
 
-void put_small(const Fd& folder, const std::string& name, const std::string& text, mode_t mode,
-               bool flagged) {
+void put_sealed(const Fd& folder, const std::string& name, const std::string& text, bool flagged) {
     const Fd fd = create_unnamed(folder);
     write_all(fd, text);
-    if (::fchmod(fd.get(), mode) != 0) {
+    if (::fchmod(fd.get(), kSealedMode) != 0) {
         throw system_failure(errno, "set the mode of \"" + name + "\"");
     }
     sync(fd);

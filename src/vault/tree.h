@@ -1,10 +1,9 @@
-// The vault's folders and the files in them: the only place that opens, links, flags and removes.
+// The vault's folders and the files in them: how they are opened, linked and flagged.
 #pragma once
 
 #include <sys/stat.h>
 
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -78,10 +77,13 @@ bool exists_in(const Fd& folder, const std::string& name);
 struct stat status_of(const Fd& fd);
 // In order.
 std::vector<std::string> names_in(const Fd& folder);
+// How much of it there is.
+std::size_t read_at(const Fd& fd, std::uint64_t begin, std::span<char> out);
 std::string read_whole(const Fd& fd, std::size_t limit);
-// A small file under its name at once: written, mode `mode`, synced, linked, flagged immutable
+// Of what is sealed: its owner and the group read it.
+inline constexpr mode_t kSealedMode = 0440;
+// A small file under its name at once: written, its mode set, synced, linked, flagged immutable
 // (where `flagged`), the folder synced.
-void put_small(const Fd& folder, const std::string& name, const std::string& text, mode_t mode,
-               bool flagged);
+void put_sealed(const Fd& folder, const std::string& name, const std::string& text, bool flagged);
 
 }  // namespace immbackup::vault

@@ -82,9 +82,14 @@ void check_texts(std::string_view input) {
         require(format_record(record) == input);
     }
     ClockState clock;
-    static_cast<void>(parse_clock(input, clock));
-    if (auto line = parse_line(input)) {
-        require(format_line(*line) == std::string(input) + '\n');
+    if (parse_clock(input, clock)) {
+        require(format_clock(clock) == input);
+    }
+    if (const auto time = parse_time(input)) {
+        require(format_time(*time) == input);
+    }
+    if (const auto link = parse_line(input)) {
+        require(link->seq > 0 && input.find(link->hash) != std::string_view::npos);
     }
     if (is_json_object(input)) {
         Record whole{1,   "2026-01-18T12:00:00.000Z", "job", std::string(64, '0'),
@@ -92,8 +97,8 @@ void check_texts(std::string_view input) {
         const std::string line = format_line(whole);
         require(parse_line(std::string_view(line).substr(0, line.size() - 1)).has_value());
     }
-    if (const auto text = json_string(input)) {
-        require(is_json_object("{\"a\":" + *text + "}"));
+    if (is_json_text(input)) {
+        require(is_json_object("{\"a\":\"" + std::string(input) + "\"}"));
     }
     require(decode_value(encode_value(input)) == input);
     try {
@@ -102,13 +107,6 @@ void check_texts(std::string_view input) {
                 config.max_retention >= config.min_retention);
     } catch (const Failure& failure) {
         require(failure.code == Code::config);
-    }
-    try {
-        ChainCheck check;
-        check.feed(input);
-        check.finish();
-    } catch (const Failure& failure) {
-        require(failure.code == Code::audit);
     }
 }
 

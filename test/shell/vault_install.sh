@@ -99,7 +99,21 @@ is 'without user, program, configuration and unit' "$(getent passwd immvault; ls
 fails 'what an earlier vault left is not touched' 1 'plain exists already' install_vault
 mv "$VAULT_ROOT/plain" "$LAB/ext4/left"
 ok 'it is installed once more' install_vault
-ok 'and takes over the log' ask 'v.ask("adopt"); assert v.content(open("'"$VAULT_ROOT"'/plain/logs/backup_audit.jsonl", "rb").read())["offset"]'
+plain_log="open('$VAULT_ROOT/plain/logs/backup_audit.jsonl', 'rb').read()"
+hashed='(lambda h: h + b",\"hash\":\"" + hashlib.sha256(h).hexdigest().encode() + b"\"}\n")'
+for wrong in "$hashed(b'{\"seq\":1000000000000000,\"body\":{}')" "log + $hashed(b'{\"seq\":9,\"body\":{')" "b''" "b'{}'" "log[:-1]" "log[:-2] + b'x\n'" "log + b'{'" "log + b'{\n'" "log + bytes(300)" "b'x' * (5 << 20)"; do
+    ok "a log that ends otherwise than with a record is refused: $wrong" ask "
+import hashlib
+log = $plain_log
+v.ask('adopt')
+try: v.content($wrong)
+except Refused as e: assert e.code == 'audit', e
+else: raise AssertionError"
+done
+is 'and leaves nothing behind' "$(ls "$VAULT_ROOT/logs")" ''
+ok 'it takes over the log' ask "v.ask('adopt'); assert v.content($plain_log)['offset']"
+ok 'and goes on with it' ask 'v.append("worker_started", b"{}")'
+ok 'in one chain' as_client "${HELPER_BUILT%-vault}" audit verify --directory "$VAULT_ROOT"
 is 'which says so' "$(grep -c log_adopted "$VAULT_ROOT/logs/backup_audit.jsonl")" 1
 ok 'and is taken down again' uninstall_vault
 is 'with nothing left of it but the log, which it had taken over whole' "$(ls -m "$VAULT_ROOT")" 'active, logs'

@@ -46,6 +46,9 @@ TEST(VaultAnswers, AnythingElseIsNone) {
 
 TEST(VaultAnswers, WordsAreEncoded) {
     EXPECT_EQ(vault_word("a b%\n\xC3\xA4"), "a%20b%25%0A%C3%A4");
+    EXPECT_EQ(vault_text_field("reason", "a \"b\"\\\n\xC3\xA4\xF0\x9F\x98\x80\xFF"),
+              " reason=a%20%5C%22b%5C%22%5C%5C%5Cn%5Cu00e4%5Cud83d%5Cude00%5Cufffd");
+    EXPECT_EQ(vault_text_field("reason", ""), "");
     EXPECT_EQ(vault_field("reason", ""), "");
     EXPECT_EQ(vault_field("stem", "20260118T120000Z.a%20b"), " stem=20260118T120000Z.a%2520b");
 }

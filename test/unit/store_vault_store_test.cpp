@@ -127,18 +127,47 @@ TEST_F(VaultStoreTest, ThePlainLogIsAdopted) {
     EXPECT_EQ(audit.catalog().head_seq, 2U);
 }
 
-TEST_F(VaultStoreTest, ABrokenPlainLogIsNotPassedOver) {
+TEST_F(VaultStoreTest, ABrokenPlainLogIsNotHandedOver) {
     fs::create_directories(layout_.plain().logs());
-    put(layout_.plain().audit_log(), "nothing that chains\n");
+    AuditRecord first{1,
+                      "2026-01-18T12:00:00.000Z",
+                      "job",
+                      std::string(kZeroHash),
+                      event::kInstanceCreated,
+                      R"({"instance":"x"})",
+                      {}};
+    std::string log = format_audit_line(first);
+    AuditRecord second{2, first.time, "job", first.hash, "note", "{}", {}};
+    log += format_audit_line(second);
+    log[log.find("job")] = 'J';  // its end is as sound as ever
+    std::atomic<int> asked = 0;
+    FakeVault vault([&](FakeVault::Peer& peer) {
+        peer.greet();
+        while (peer.line()) {
+            ++asked;
+        }
+    });
+    const VaultStore store(layout_, vault.path());
+    for (const std::string& broken : {log, std::string("nothing that chains\n")}) {
+        put(layout_.plain().audit_log(), broken);
+        EXPECT_TRUE(throws_error(ErrorCode::audit,
+                                 "cannot go on in the vault: ", [&] { store.open_audit("job"); }));
+    }
+    EXPECT_EQ(asked, 0);
+}
+
+TEST_F(VaultStoreTest, ALogThatTheHelperRefusesIsNotPassedOver) {
+    fs::create_directories(layout_.plain().logs());
+    { const AuditLog plain(layout_.plain(), "job"); }
     FakeVault vault([&](FakeVault::Peer& peer) {
         peer.greet();
         peer.line();
         peer.say("ok\n");
         peer.content();
-        peer.say("error audit line%201%20is%20no%20record\n");
+        peer.say("error audit it%20does%20not%20end%20well\n");
     });
     const VaultStore store(layout_, vault.path());
-    EXPECT_TRUE(throws_error(ErrorCode::audit, "cannot go on in the vault: line 1",
+    EXPECT_TRUE(throws_error(ErrorCode::audit, "cannot go on in the vault: it does not end well",
                              [&] { store.open_audit("job"); }));
 }
 

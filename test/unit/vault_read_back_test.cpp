@@ -4,8 +4,6 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,7 +17,7 @@
 namespace immbackup::vault {
 namespace {
 
-constexpr std::size_t kStep = kMarkStep;
+constexpr std::size_t kStep = std::size_t{16} * 1024 * 1024;
 
 std::string content_of(std::size_t size) {
     std::mt19937_64 random(size);
@@ -35,7 +33,6 @@ struct Written {
     Fd fd{::open(::testing::TempDir().c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)};
     std::uint64_t size = 0;
     std::string sha256;
-    Marks marks;
 
     explicit Written(const std::string& text) : size(text.size()) {
         ReadBehind behind(fd);
@@ -46,11 +43,8 @@ struct Written {
         }
         sync(fd);
         sha256 = to_hex(behind.finish(size));
-        marks = behind.take_marks();
     }
-    bool holds(ReadFrom from = ReadFrom::cache) const {
-        return reads_back(fd, size, sha256, marks, from);
-    }
+    bool holds(ReadFrom from = ReadFrom::cache) const { return reads_back(fd, size, sha256, from); }
     void flip(std::size_t at) const {
         char byte = 0;
         ASSERT_EQ(::pread(fd.get(), &byte, 1, static_cast<off_t>(at)), 1);
@@ -66,9 +60,8 @@ TEST(VaultReadBack, HoldsWhatWasWritten) {
         const Written file(text);
         ASSERT_TRUE(file.fd);
         EXPECT_EQ(file.sha256, sha256_hex(text)) << size;
-        EXPECT_EQ(file.marks.size(), size / kStep + 1) << size;
         EXPECT_TRUE(file.holds()) << size;
-        EXPECT_TRUE(reads_back(file.fd, size, file.sha256, {Sha256()}, ReadFrom::device)) << size;
+        EXPECT_TRUE(file.holds(ReadFrom::device)) << size;
     }
 }
 
@@ -98,46 +91,16 @@ TEST(VaultReadBack, WhatCannotBeReadIsNotCalledCorrupt) {
     const Fd writer(::open(("/proc/self/fd/" + std::to_string(file.fd.get())).c_str(), O_WRONLY));
     ASSERT_TRUE(writer);
     try {
-        reads_back(writer, file.size, file.sha256, file.marks, ReadFrom::cache);
+        reads_back(writer, file.size, file.sha256, ReadFrom::cache);
         ADD_FAILURE() << "it was read";
     } catch (const Failure& failure) {
         EXPECT_EQ(failure.code, Code::io) << failure.message;
     }
 }
 
-// Where no thread can be had, it takes longer, and that is all.
-TEST(VaultReadBack, WithoutThreads) {
-    const Written file(content_of(2 * kStep + 100));
-    const pid_t child = ::fork();
-    if (child == 0) {
-        const rlimit none{0, 0};
-        const bool limited = ::setrlimit(RLIMIT_NPROC, &none) == 0 && ::setuid(65534) == 0;
-        ::_exit(limited && file.holds() ? 0 : 1);
-    }
-    int status = 0;
-    ASSERT_EQ(::waitpid(child, &status, 0), child);
-    if (::geteuid() == 0) {
-        EXPECT_EQ(status, 0);
-    }
-}
-
-TEST(VaultReadBack, AWrongMarkProvesNothing) {
-    const Written file(content_of(2 * kStep + 100));
-    Written other(content_of(2 * kStep + 100));
-    other.marks[1] = Sha256();
-    EXPECT_FALSE(other.holds());
-    other.marks[1] = Written(content_of(kStep + 1)).marks[1];
-    EXPECT_FALSE(other.holds());
-    other.marks = file.marks;
-    EXPECT_TRUE(other.holds());
-    EXPECT_FALSE(reads_back(file.fd, file.size, sha256_hex("x"), file.marks, ReadFrom::cache));
-    other.marks.pop_back();  // the last part is then longer, and as good
-    EXPECT_TRUE(other.holds());
-    other.marks = file.marks;
-    other.marks.push_back(file.marks.back());
-    EXPECT_FALSE(other.holds());
-    other.marks.clear();
-    EXPECT_FALSE(other.holds());
+TEST(VaultReadBack, TheDigestDecides) {
+    const Written file(content_of(kStep + 100));
+    EXPECT_FALSE(reads_back(file.fd, file.size, sha256_hex("x"), ReadFrom::cache));
 }
 
 }  // namespace

@@ -91,13 +91,17 @@ TEST(VaultText, StemsThatAreTooLongOrHoldNul) {
     EXPECT_EQ(vault::token_of_stem("20260118T120000Z.a%20b"), "a%20b");
 }
 
-TEST(VaultText, JsonStrings) {
-    EXPECT_EQ(vault::json_string("a\"\\\n\x7f"), R"("a\u0022\u005c\u000a\u007f")");
-    EXPECT_EQ(vault::json_string("\xc3\xa4\xf0\x9f\x98\x80"), R"("\u00e4\ud83d\ude00")");
-    for (const char* bad : {"\xff", "\xc3", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80",
-                            "\xf4\x90\x80\x80", "\xf0\x9f\x98", "\x80"}) {
-        EXPECT_FALSE(vault::json_string(bad));
+TEST(VaultText, WhatStandsInAJsonString) {
+    for (const char* good : {"", "a b", R"(\"\\\/\b\f\n\r\t\u00e4\uD83D\ude00)", "{}[],:'"}) {
+        EXPECT_TRUE(vault::is_json_text(good)) << good;
     }
+    for (const char* bad :
+         {"\"", R"(a","b":"c)", "\\", R"(\\\)", R"(\x)", R"(\u00e)", R"(\ud83d)", R"(\ud83dx)",
+          R"(\uDC00)", R"(\ud83d\ud83d)", R"(\ud83d\n)", R"(\ude00\ud83d)", R"(a\u0000)",
+          R"(\u00eg)", "\n", "\x7f", "\xc3\xa4"}) {
+        EXPECT_FALSE(vault::is_json_text(bad)) << bad;
+    }
+    EXPECT_FALSE(vault::is_json_text(std::string_view("a\0b", 3)));
 }
 
 TEST(VaultText, BodiesAreOneJsonObject) {
@@ -130,6 +134,14 @@ TEST(VaultText, BodiesAreOneJsonObject) {
                             R"({"a":tru})",
                             R"({"a":[1 2]})",
                             "{\"\xe4\":1}",
+                            R"({"a":{[]})",
+                            R"({"a":{"b"[]})",
+                            R"({"a":["b":1]})",
+                            R"({"a":-})",
+                            R"({"a":"\ud800"})",
+                            R"({"a":"\udc00\ud800"})",
+                            R"({"a":1e})",
+                            R"({"a":truefalse})",
                             R"({"a":1]})"}) {
         EXPECT_FALSE(vault::is_json_object(bad)) << bad;
     }
