@@ -12,8 +12,8 @@ namespace {
 constexpr std::string_view kSeqMark = "{\"seq\":";
 constexpr std::string_view kBodyMark = ",\"body\":";
 constexpr std::string_view kHashMark = ",\"hash\":\"";
-constexpr std::size_t kDigits = 64;
-constexpr std::size_t kTail = kHashMark.size() + kDigits + 2;  // ,"hash":"…"}
+constexpr std::size_t kHashDigits = 64;
+constexpr std::size_t kTail = kHashMark.size() + kHashDigits + 2;  // ,"hash":"…"}
 
 bool ends_as_record(std::string_view line) {
     return line.size() >= kTail && line.ends_with("\"}") &&
@@ -43,7 +43,7 @@ std::optional<Link> parse_line(std::string_view line) {
         return std::nullopt;
     }
     const std::string_view hashed = line.substr(0, line.size() - kTail);
-    const std::string_view hash = line.substr(hashed.size() + kHashMark.size(), kDigits);
+    const std::string_view hash = line.substr(hashed.size() + kHashMark.size(), kHashDigits);
     const auto body = hashed.find(kBodyMark);
     if (hash != sha256_hex(hashed) || !hashed.starts_with(kSeqMark) ||
         body == std::string_view::npos || !is_json_object(hashed.substr(body + kBodyMark.size()))) {

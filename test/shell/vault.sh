@@ -115,13 +115,15 @@ ok "verify finds all good there" as_server immbackup verify --all
 # ------------------------------------------------------------------------------- before the date, nothing goes
 fails "postgres cannot remove the file" 1 'not permitted|denied' as_server rm -f "$B/active/$THIRD.sql.gz"
 is "a prune removes nothing before the date" "$(q "SELECT count(*) FROM immbackup.prune(false) WHERE action <> 'keep'")" 0
-ok "a hold by SQL" q "SELECT immbackup.hold('$SECOND', 'case 2')"
+why='case 2: "Größe \\ 5", 😀'
+ok "a hold by SQL" q "SELECT immbackup.hold('$SECOND', '$why')"
 is "is the vault's record" "$(q "SELECT origin FROM immbackup.audit WHERE event = 'artifact_held' AND body->>'artifact' = '$SECOND'")" vault
 fails "a second one is refused" 1 'under a hold already' q "SELECT immbackup.hold('$SECOND', 'again')"
 fails "SQL cannot release" 1 'does not take this from the OS user of the server' q "SELECT immbackup.release('$SECOND', 'let go')"
 fails "and says who can" 1 "HINT:.*operator_group.*immbackup release $SECOND" q "SELECT immbackup.release('$SECOND', 'let go')"
 fails "nor can postgres on the command line" 25 'does not take this' as_server immbackup release "$SECOND" --reason 'let go'
-is "it is held" "$(of "$SECOND" hold)" 'case 2'
+is "it is held, for what was said" "$(of "$SECOND" hold)" "$why"
+is "in the log, too" "$(q "SELECT body->>'reason' FROM immbackup.audit WHERE event = 'artifact_held' AND body->>'artifact' = '$SECOND'")" "$why"
 operator() { as_operator env "BACKUP_DIR=$B" "BACKUP_VAULT_HELPER=$HELPER" "$(command -v immbackup)" "$@"; }
 ok "an operator releases it" operator release "$SECOND" --reason 'case 2 is closed'
 is "and the views know" "$(of "$SECOND" hold)" ''
