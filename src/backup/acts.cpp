@@ -14,7 +14,7 @@ namespace immbackup {
 namespace {
 
 constexpr std::size_t kMaxReason = 2000;
-// As much as the vault takes, however it has to be escaped.
+// Well within what the vault takes.
 constexpr std::size_t kMaxVaultActor = 250;
 constexpr std::size_t kMaxVaultReason = 1000;
 

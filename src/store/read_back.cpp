@@ -16,10 +16,9 @@ namespace immbackup {
 namespace {
 
 // Large enough that the dump is not held up by the device, small enough that the end of the dump
-// leaves little to do, and that a commit of the server never waits long behind a piece of a backup:
-// beside pieces of 2 MiB pgbench made fewer transactions than beside these (docs/performance.md).
-constexpr std::uint64_t kRange = 256ULL * 1024;
-constexpr std::size_t kBuffer = kRange;
+// leaves little to do, and that a commit of the server never waits long behind a piece of a backup.
+constexpr std::uint64_t kRange = 2ULL * 1024 * 1024;
+constexpr std::size_t kBuffer = std::size_t{512} * 1024;
 constexpr std::size_t kAlignment = 4096;
 
 }  // namespace

@@ -98,6 +98,12 @@ void VaultAuditWriter::adopt() {
     try {
         // The helper takes what ends with a sound record: whether all before it is, is for us.
         const ChainReport report = verify_audit_log(layout_.plain());
+        if (report.records == 0 || report.torn_tail) {
+            throw Error(ErrorCode::audit,
+                        report.torn_tail ? "its last line is torn" : "there is no record in it", {},
+                        "The plain store mends its end when it is used. To begin a new log, move "
+                        "it away.");
+        }
         if (!report.sound()) {
             throw Error(ErrorCode::audit,
                         fmt::format("{} (record {}, offset {})", report.problem,

@@ -46,7 +46,8 @@ std::optional<Link> parse_line(std::string_view line) {
     const std::string_view hash = line.substr(hashed.size() + kHashMark.size(), kHashDigits);
     const auto body = hashed.find(kBodyMark);
     if (hash != sha256_hex(hashed) || !hashed.starts_with(kSeqMark) ||
-        body == std::string_view::npos || !is_json_object(hashed.substr(body + kBodyMark.size()))) {
+        body == std::string_view::npos ||
+        !is_json_object(hashed.substr(body + kBodyMark.size()), Surrogates::lone)) {
         return std::nullopt;
     }
     const std::string_view rest = hashed.substr(kSeqMark.size());

@@ -1,5 +1,5 @@
-// One line of backup_audit.jsonl, and what the next one chains to (docs/formats.md; the same as
-// src/core/audit_record.h). Pure.
+// One line of backup_audit.jsonl as it is written (docs/formats.md; the same as
+// src/core/audit_record.h), and what the next one chains to. Pure.
 #pragma once
 
 #include <cstdint>

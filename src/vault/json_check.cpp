@@ -9,7 +9,8 @@ namespace {
 // Each takes what it is called after from the front of what is left, or is false.
 class Reader {
   public:
-    explicit Reader(std::string_view text) : left_(text) {}
+    Reader(std::string_view text, Surrogates surrogates, bool takes_nul)
+        : left_(text), surrogates_(surrogates), takes_nul_(takes_nul) {}
     bool done() const { return left_.empty(); }
 
     bool string() {
@@ -48,8 +49,8 @@ class Reader {
         if (!any_of("u")) {
             return any_of("\"\\/bfnrt");
         }
-        if (!any_of("dD")) {
-            return hex(4);
+        if (surrogates_ == Surrogates::lone || !any_of("dD")) {
+            return (takes_nul_ || !left_.starts_with("0000")) && hex(4);
         }
         if (any_of("01234567")) {
             return hex(2);
@@ -115,19 +116,21 @@ class Reader {
     }
 
     std::string_view left_;
+    Surrogates surrogates_;
+    bool takes_nul_;
 };
 
 }  // namespace
 
-bool is_json_object(std::string_view text) {
-    Reader reader(text);
+bool is_json_object(std::string_view text, Surrogates surrogates) {
+    Reader reader(text, surrogates, true);
     return reader.object() && reader.done();
 }
 
 bool is_json_text(std::string_view text) {
     const std::string quoted = '"' + std::string(text) + '"';
-    Reader reader(quoted);
-    return reader.string() && reader.done() && text.find("\\u0000") == std::string_view::npos;
+    Reader reader(quoted, Surrogates::pairs, false);
+    return reader.string() && reader.done();
 }
 
 }  // namespace immbackup::vault

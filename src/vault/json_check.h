@@ -7,9 +7,11 @@
 
 namespace immbackup::vault {
 
-// One object, at most 64 levels deep, on one line.
-bool is_json_object(std::string_view text);
-// What stands between the quotes of a string, and is no NUL, which PostgreSQL cannot show.
+// One object, at most 64 levels deep, on one line. Surrogates come in pairs, or other readers
+// refuse it; in what has been written long ago, by whomever, they may also be `lone`.
+enum class Surrogates { pairs, lone };
+bool is_json_object(std::string_view text, Surrogates surrogates = Surrogates::pairs);
+// What stands between the quotes of a string, in pairs, without NUL, which PostgreSQL cannot show.
 bool is_json_text(std::string_view text);
 
 }  // namespace immbackup::vault

@@ -13,8 +13,11 @@ namespace immbackup::vault {
 
 namespace {
 
-constexpr std::uint64_t kRange = 256ULL * 1024;  // for the device; src/store/read_back.cpp says why
-constexpr std::uint64_t kBehind = 32 * kRange;
+// Larger than any piece of the page cache that a frame can make: a piece that reaches beyond the
+// range is not dropped, and would be read from memory.
+constexpr std::uint64_t kRange = 2ULL * 1024 * 1024;
+constexpr std::uint64_t kBehind = 4 * kRange;
+constexpr std::uint64_t kBlock = 256ULL * 1024;
 
 void drop_from_cache(const Fd& fd, std::uint64_t begin, std::uint64_t length) {
     static_cast<void>(::posix_fadvise(fd.get(), static_cast<off_t>(begin),
@@ -23,9 +26,9 @@ void drop_from_cache(const Fd& fd, std::uint64_t begin, std::uint64_t length) {
 
 void hash(const Fd& fd, std::uint64_t begin, std::uint64_t end, std::vector<char>& block,
           Sha256& sha) {
-    block.resize(kRange);
-    for (std::uint64_t at = begin; at < end; at += kRange) {
-        const std::span<char> part(block.data(), std::min(kRange, end - at));
+    block.resize(kBlock);
+    for (std::uint64_t at = begin; at < end; at += kBlock) {
+        const std::span<char> part(block.data(), std::min(kBlock, end - at));
         sha.update(part.first(read_at(fd, at, part)));
     }
 }

@@ -148,7 +148,8 @@ TEST_F(VaultStoreTest, ABrokenPlainLogIsNotHandedOver) {
         }
     });
     const VaultStore store(layout_, vault.path());
-    for (const std::string& broken : {log, std::string("nothing that chains\n")}) {
+    for (const std::string& broken : {log, std::string("nothing that chains\n"), std::string(),
+                                      format_audit_line(first) + "{\"seq"}) {
         put(layout_.plain().audit_log(), broken);
         EXPECT_TRUE(throws_error(ErrorCode::audit,
                                  "cannot go on in the vault: ", [&] { store.open_audit("job"); }));

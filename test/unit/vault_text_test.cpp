@@ -92,7 +92,8 @@ TEST(VaultText, StemsThatAreTooLongOrHoldNul) {
 }
 
 TEST(VaultText, WhatStandsInAJsonString) {
-    for (const char* good : {"", "a b", R"(\"\\\/\b\f\n\r\t\u00e4\uD83D\ude00)", "{}[],:'"}) {
+    for (const char* good :
+         {"", "a b", R"(see \\u0000)", R"(\"\\\/\b\f\n\r\t\u00e4\uD83D\ude00)", "{}[],:'"}) {
         EXPECT_TRUE(vault::is_json_text(good)) << good;
     }
     for (const char* bad :
