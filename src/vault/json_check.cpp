@@ -44,7 +44,8 @@ class Reader {
         left_.remove_prefix(found ? 1 : 0);
         return found;
     }
-    // Behind its backslash; of surrogates (RFC 3629) only a pair, which other readers refuse too.
+    // Behind its backslash. Of surrogates (RFC 8259, 7) only a pair, unless lone ones are taken:
+    // other readers refuse those.
     bool escaped() {
         if (!any_of("u")) {
             return any_of("\"\\/bfnrt");

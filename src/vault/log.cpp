@@ -192,7 +192,8 @@ Appended append(const Tree& tree, const std::string& event, const std::string& o
 Appended begin_log(const Tree& tree, const Fd& unnamed, const std::string& event,
                    const std::string& origin, const std::string& body) {
     Tail tail = find_tail(unnamed);
-    // A record takes more than one byte: no number is larger than the log, nor comes near its end.
+    // A record takes more than one byte, so that no number is larger than the log: one that is
+    // could leave none for those to come.
     if (!tail.torn.empty() || tail.needs_newline || (tail.last.seq == 0 && tail.size > 0) ||
         tail.last.seq > tail.size) {
         throw Failure{Code::audit, "the log does not end with a sound record",
