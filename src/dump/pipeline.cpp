@@ -20,6 +20,8 @@ namespace immbackup {
 namespace {
 
 constexpr int kPipeSize = 1 << 20;
+// Of messages at once: a flood of them must not keep us from everything else.
+constexpr std::size_t kMessagesAtOnce = std::size_t{256} * 1024;
 constexpr std::uint64_t kFirstByteFactor = 10;  // snapshot, catalog and locks come before it
 constexpr int kIdleMs = 1000;
 constexpr int kExitMs = 20;  // between looks for the exit of a program that closed its pipes
@@ -60,7 +62,7 @@ class DumpRun {
     int wait_ms();
     void wait();
     void read_stdout();
-    void read_stderr();
+    void read_stderr(std::size_t most);
     void take(std::span<const std::byte> bytes);
     void end_stdout();
     void finish_stages();
@@ -132,7 +134,7 @@ void DumpRun::spawn() {
 void DumpRun::loop() {
     while (!status_ || !stages_.ended()) {
         wait();
-        read_stderr();
+        read_stderr(kMessagesAtOnce);
         cancel_.check();
         stages_.rethrow();
         read_stdout();
@@ -252,13 +254,13 @@ void DumpRun::finish_stages() {
     }
 }
 
-void DumpRun::read_stderr() {
+void DumpRun::read_stderr(std::size_t most) {
     Fd& pipe = child_->stderr_pipe();
     std::array<char, 16384> buffer{};
-    // A flood of messages must not keep us from everything else.
-    for (int rounds = 0; pipe && rounds < 16; ++rounds) {
+    for (std::size_t total = 0; pipe && total < most;) {
         const ssize_t count = ::read(pipe.get(), buffer.data(), buffer.size());
         if (count > 0) {
+            total += static_cast<std::size_t>(count);
             messages_.append({buffer.data(), static_cast<std::size_t>(count)});
         } else if (count == 0 || (errno != EAGAIN && errno != EINTR)) {
             pipe.reset();
@@ -275,7 +277,8 @@ void DumpRun::look_for_exit() {
     status_ = child_->poll();
     if (status_) {
         outcome_.ended = now();
-        read_stderr();  // all that it wrote is in the pipe by now
+        // All that it wrote is in the pipe by now; only somebody else could go on writing.
+        read_stderr(kPipeSize);
         child_->stderr_pipe().reset();
     }
 }

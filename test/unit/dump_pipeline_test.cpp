@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -176,6 +177,35 @@ TEST_F(Pipeline, FloodOfMessagesIsBounded) {
     ASSERT_EQ(outcome.warnings.size(), 201u);
     EXPECT_EQ(outcome.warnings.front(), "pg_dump: warning: number 0 is rather long");
     EXPECT_EQ(outcome.warnings.back(), "and 19801 more lines");
+}
+
+// Holds up the reader at the first byte, until the program is dead: all that it said is in the
+// pipe.
+class HeldUp : public RecordedProgress {
+  public:
+    void update(const ProgressState& state) override {
+        RecordedProgress::update(state);
+        // Not for ever: a smaller pipe may be all that this user gets.
+        siginfo_t end{};
+        for (int i = 0; i < 1000 && groups().size() == 1 && end.si_pid == 0; ++i) {
+            ::waitid(P_PID, static_cast<id_t>(groups()[0]), &end, WEXITED | WNOWAIT | WNOHANG);
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        }
+    }
+};
+
+TEST_F(Pipeline, MessagesBeforeASuddenEndAreAllRead) {
+    HeldUp progress;
+    // More than is read at once, and less than a pipe of the usual user holds.
+    const std::string script =
+        kEnd + "yes 'pg_dump: detail: rather long, as they are' | head -n 15000 >&2\n" +
+        "echo 'pg_dump: error: the last line says why' >&2; exit 1";
+    try {
+        run_dump(job(script), cancel_, progress);
+        FAIL() << "it failed";
+    } catch (const Error& error) {
+        EXPECT_TRUE(error.detail().ends_with("the last line says why")) << error.detail();
+    }
 }
 
 TEST_F(Pipeline, ExitCode) {
