@@ -136,6 +136,8 @@ cat >"$WORK/hardened.yml" <<EOC
 services:
   backup:
     environment:
+      # None by schedule, which would be in the way of those that are asked for here.
+      BACKUP_SCHEDULE: "0 0 1 1 *"
       BACKUP_RETENTION_HOURLY_DAYS: "1"
 EOC
 lay docker-compose.hardened.yml

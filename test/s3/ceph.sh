@@ -141,8 +141,9 @@ osd_crush_chooseleaf_type = 0
 $([ -z "$CEPH_ROOT" ] || printf '%s\n' "plugin_dir = $LIBRARIES/ceph" "osd_class_dir = $LIBRARIES/rados-classes" "erasure_code_dir = $LIBRARIES/ceph/erasure-code")
 [mon]
 mon_data = $DIR/mon
-mon_data_avail_crit = 1
-mon_data_avail_warn = 1
+# Not in percent of a disk, on whose last gigabytes it does well.
+mon_data_avail_crit = 0
+mon_data_avail_warn = 0
 paxos_propose_interval = 0.02
 mon_max_pg_per_osd = 1000
 [osd]
@@ -215,7 +216,9 @@ start() {
     ${RUN}ceph-mon "${conf[@]}" -i a --mkfs --monmap "$DIR/monmap" --osdmap "$DIR/osdmap" >"$DIR/log/mon.out" 2>&1 || fail "mkfs of the monitor"
     setsid ${RUN}ceph-mon "${conf[@]}" -i a -f >>"$DIR/log/mon.out" 2>&1 </dev/null &
     echo $! >"$DIR/mon.pid"
-    ${RUN}ceph-osd "${conf[@]}" -i 0 --mkfs --osd-uuid "$(cat /proc/sys/kernel/random/uuid)" >"$DIR/log/osd.out" 2>&1 || fail "mkfs of the store"
+    # It asks the monitor, and would wait for ever for one that has ended.
+    timeout 60 ${RUN}ceph-osd "${conf[@]}" -i 0 --mkfs --osd-uuid "$(cat /proc/sys/kernel/random/uuid)" >"$DIR/log/osd.out" 2>&1 ||
+        fail "mkfs of the store: $(tail -3 "$DIR/log/osd.out") $(tail -3 "$DIR/log/mon.out")"
     setsid ${RUN}ceph-osd "${conf[@]}" -i 0 -f >>"$DIR/log/osd.out" 2>&1 </dev/null &
     echo $! >"$DIR/osd.pid"
     start_gateway

@@ -13,6 +13,11 @@ ready() { [ "$(q 'SELECT worker_state FROM immbackup.status' 2>/dev/null)" = rea
 job_pid() { pgrep -u "$SERVER_USER" -f '^[^ ]*immbackup job'; }
 dump_pid() { pgrep -u "$SERVER_USER" -x pg_dump; }
 scheduler_pid() { q "SELECT pid FROM pg_stat_activity WHERE backend_type = 'immbackup scheduler'"; }
+# Another process than before: what the one that ends says of itself may still stand.
+started_again() {  # PID
+    local pid
+    pid=$(scheduler_pid 2>/dev/null) && [ -n "$pid" ] && [ "$pid" != "$1" ]
+}
 # What must hold after each: recovered, sound, and able to take a good run.
 recovered() {
     release
@@ -36,7 +41,7 @@ survived() {
 }
 
 scenario() {  # LABEL
-    local label=$1 signal
+    local label=$1 signal before
     for signal in KILL SEGV; do
         survivor
         hold
@@ -59,15 +64,19 @@ scenario() {  # LABEL
     hold
     q 'SELECT immbackup.run_now(wait => false)' >/dev/null
     until_true 30 dump_waits
-    q 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = '"$(scheduler_pid)" >/dev/null
+    before=$(scheduler_pid)
+    q "SELECT pg_terminate_backend($before)" >/dev/null
     survived "$label, scheduler terminated"
+    ok "$label, scheduler terminated: it is started again" until_true 40 started_again "$before"
     recovered "$label, scheduler terminated"
     ok "$label: no crash so far" no_crash
     # A crash of the scheduler is one of a server process: PostgreSQL restarts, and so do we.
     hold
     q 'SELECT immbackup.run_now(wait => false)' >/dev/null
     until_true 30 dump_waits
-    kill -KILL "$(scheduler_pid)"
+    before=$(scheduler_pid)
+    kill -KILL "$before"
+    ok "$label, scheduler killed: it is started again" until_true 40 started_again "$before"
     recovered "$label, scheduler killed"
 }
 
@@ -109,7 +118,7 @@ if until_true 30 ready; then
     is "the postmaster is PID 1" "$(head -1 "$WORK/data/postmaster.pid")" 1
     # Inside its namespace pids differ: what is killed is found from outside, by name.
     scheduler_pid() { pgrep -u "$SERVER_USER" -f 'immbackup scheduler'; }
-    eval "$(declare -f scenario | sed "s/q 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = '\"\$(scheduler_pid)\"/kill -TERM \$(scheduler_pid)/")"
+    eval "$(declare -f scenario | sed 's/q "SELECT pg_terminate_backend($before)"/kill -TERM $before/')"
     scenario "postmaster as PID 1"
 else
     is "a server with the postmaster as PID 1 starts" no yes
