@@ -216,6 +216,11 @@ for name in "${wanted[@]}"; do
     declare -F "suite_$name" >/dev/null || { echo "there is no suite \"$name\"; there are: ${SUITES[*]}" >&2; exit 2; }
 done
 install_packages "${TEST_PACKAGES[@]}" || { echo "packages could not be installed" >&2; exit 1; }
+# Measured: 6 GB beside the packages. A server without space fails in ways that do not look like it.
+for place in . "$LOGS"; do
+    free=$(($(df --output=avail -k "$place" | tail -n 1) / 1024 / 1024))
+    [ "$free" -ge 8 ] || echo "warning: only $free GB are free at $(df --output=target "$place" | tail -n 1); all suites together take up to 6 GB"
+done
 is_wanted() { case " ${wanted[*]} " in *" $1 "*) ;; *) return 1 ;; esac; }
 wanted_of() { for name in "$@"; do if is_wanted "$name"; then echo "$name"; fi; done; }
 add_lane() {  # FILE: a lane that did not end by itself is a failure

@@ -57,7 +57,7 @@ RecordState read_beside(const Tree& tree, const std::string& name, SealRecord& r
         return RecordState::newer;  // no version that we know writes so much
     }
     const std::string text = read_whole(fd, kMaxSealRecord);
-    return text.empty() || text.back() != '\n'
+    return text.size() < 2 || text.back() != '\n'
                ? RecordState::broken
                : parse_record({text.data(), text.size() - 1}, record);
 }
@@ -214,17 +214,16 @@ Usage usage(const Tree& tree) {
     return out;
 }
 
-std::uint64_t newer_sealed(const Tree& tree, const Artifact& artifact, std::uint64_t enough) {
+std::uint64_t newer_sealed(const Tree& tree, const SealRecord& seal, std::uint64_t enough) {
     std::uint64_t count = 0;
     const std::vector<std::string> names = names_in(tree.records());
     // Names begin with a time: the newest are mostly at the end.
     for (auto at = names.rbegin(); at != names.rend() && count < enough; ++at) {
         const std::string& name = *at;
         SealRecord other;
-        if (!name.ends_with(kAttested) || name == attestation_name(artifact.stem) ||
+        if (!name.ends_with(kAttested) || name == attestation_name(seal.stem) ||
             read_beside(tree, name, other) != RecordState::sound ||
-            other.database != artifact.attestation.database ||
-            !is_newer(other, artifact.attestation)) {
+            other.database != seal.database || !is_newer(other, seal)) {
             continue;
         }
         // What is named sealed, but gone or damaged, saves nobody.

@@ -16,8 +16,8 @@ struct SealedFile {
     std::uint64_t size = 0;
     Millis changed = 0;    // ctime, which only the kernel sets
     bool flagged = false;  // immutable
-    // sound: of a known version, and of this very file: stem, kind and size agree, and owner, mode
-    // and number of names are as they were sealed.
+    // sound: of a known version, and of this very file: stem, kind and size agree, and owner and
+    // mode are as they were sealed.
     RecordState state = RecordState::absent;
     SealRecord record;
 
@@ -73,8 +73,8 @@ struct Usage {
 };
 Usage usage(const Tree& tree);
 
-// How many sealed artifacts of the same database are newer than this attested one; counts no
-// further than `enough`.
-std::uint64_t newer_sealed(const Tree& tree, const Artifact& artifact, std::uint64_t enough);
+// How many sealed artifacts of the same database are newer than the one with this record; counts
+// no further than `enough`.
+std::uint64_t newer_sealed(const Tree& tree, const SealRecord& seal, std::uint64_t enough);
 
 }  // namespace immbackup::vault

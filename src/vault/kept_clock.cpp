@@ -14,7 +14,9 @@ constexpr Millis kKeepEvery = 60'000;
 ClockState load(const Tree& tree) {
     ClockState state;
     const Fd fd = open_in(tree.records(), kName);
-    if (fd ? !parse_clock(read_whole(fd, 4096), state) : !inventory(tree).stems.empty()) {
+    std::string text(4096, '\0');
+    text.resize(fd ? read_at(fd, 0, text) : 0);
+    if (fd ? !parse_clock(text, state) : !inventory(tree).stems.empty()) {
         state.waiting = true;
     }
     return state;

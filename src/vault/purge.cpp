@@ -53,8 +53,12 @@ void check_all(const Session& session, const Artifact& artifact, const ClockStat
     if (clock.wall < artifact.retain_until) {
         refuse_purge(stem, "it is sealed until " + format_time(artifact.retain_until));
     }
+    // Also of one that only lacks its attestation, which recover makes; parts of one are no backup.
     const std::uint64_t keep = session.config().keep_newest;
-    if (artifact.attested && newer_sealed(session.tree(), artifact, keep) < keep) {
+    const SealRecord& seal =
+        artifact.attested ? artifact.attestation : artifact.file(FileKind::artifact).record;
+    if ((artifact.attested || artifact.whole()) &&
+        newer_sealed(session.tree(), seal, keep) < keep) {
         refuse_purge(stem, "it is one of the newest " + std::to_string(keep) + " of its database");
     }
     if (const std::string why = clock.blocked(); !why.empty()) {
@@ -124,7 +128,7 @@ Removed remove_artifact(const Session& session, const Artifact& artifact, const 
 
 bool discard_unsealed(const Tree& tree, const Artifact& artifact,
                       std::vector<RemovedFile>& removed) {
-    bool unsealed = !artifact.attested && !artifact.whole();
+    bool unsealed = !artifact.attested && !artifact.whole() && !artifact.held;
     for (const SealedFile& file : artifact.files) {
         unsealed =
             unsealed && (!file.there() || (file.state == RecordState::sound && !file.flagged));

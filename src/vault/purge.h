@@ -16,10 +16,10 @@ struct Removed {
 Removed remove_artifact(const Session& session, const Artifact& artifact, const ClockState& clock,
                         const std::string& reason);
 
-// Removes what a publication that was cut off left of a stem: not attested, not whole, no flag,
-// each file with a sound seal record, which it had before its name. What has no record of ours is
-// nothing of ours to remove. False where there is no such thing; `removed` gets what is gone, also
-// where the rest fails. The caller holds both locks, too.
+// Removes what a publication that was cut off left of a stem: not attested, not whole, not held,
+// no flag, each file with a sound seal record, which it had before its name. What has no record of
+// ours is nothing of ours to remove. False where there is no such thing; `removed` gets what is
+// gone, also where the rest fails. The caller holds both locks, too.
 struct RemovedFile {
     std::string name;
     std::uint64_t bytes = 0;

@@ -8,11 +8,12 @@ namespace immbackup::vault {
 
 namespace {
 
+// With one artifact.
 struct Done {
-    std::vector<std::string> completed;
-    std::vector<std::string> resealed;
+    bool completed = false;
+    bool resealed = false;
+    bool orphan = false;
     std::vector<RemovedFile> removed;
-    std::uint64_t orphans = 0;
 };
 
 // What a purge left on its way: of a file that lost its flag others, or the attestation, say that
@@ -31,7 +32,7 @@ void recover_one(const Session& session, const std::string& stem, Done& done) {
     const Tree& tree = session.tree();
     const Artifact artifact = look_at(tree, stem);
     if (artifact.newer()) {
-        ++done.orphans;
+        done.orphan = true;
         return;
     }
     if (artifact.state() == ArtifactState::sealed) {
@@ -46,7 +47,7 @@ void recover_one(const Session& session, const std::string& stem, Done& done) {
     if (!artifact.attested && artifact.whole()) {
         flag_all(tree, artifact);
         static_cast<void>(prove_and_attest(session, artifact, ReadFrom::device));
-        done.completed.push_back(stem);
+        done.completed = true;
         return;
     }
     if (discard_unsealed(tree, artifact, done.removed)) {
@@ -54,30 +55,21 @@ void recover_one(const Session& session, const std::string& stem, Done& done) {
     }
     if (lost_a_flag(artifact)) {  // sealed again, so that the kernel's time counts from now
         flag_all(tree, artifact);
-        done.resealed.push_back(stem);
+        done.resealed = true;
     }
-    if (look_at(tree, stem).state() != ArtifactState::sealed) {
-        ++done.orphans;
-    }
+    done.orphan = look_at(tree, stem).state() != ArtifactState::sealed;
 }
 
-std::string names_list(const std::vector<std::string>& names) {
-    std::string out;
-    for (const std::string& name : names) {
-        out += (out.empty() ? "\"" : ",\"") + name + '"';
-    }
-    return '[' + out + ']';
-}
-
-void say(const Session& session, const Done& done) {
+// A record for each: what was done is told, whatever comes between that and the next.
+void say(const Session& session, const std::string& stem, const Done& done) {
     std::string removed;
     for (const auto& [name, bytes] : done.removed) {
         removed += (removed.empty() ? "{" : ",{") + member("file", "active/" + name) + ',' +
                    member("bytes", bytes) + '}';
     }
-    session.record("sweep", "\"removed\":[" + removed +
-                                "],\"completed\":" + names_list(done.completed) +
-                                ",\"resealed\":" + names_list(done.resealed) + ",\"foreign\":[]");
+    const auto stems = [&](bool it) { return it ? "[\"" + stem + "\"]" : "[]"; };
+    session.record("sweep", "\"removed\":[" + removed + "],\"completed\":" + stems(done.completed) +
+                                ",\"resealed\":" + stems(done.resealed) + ",\"foreign\":[]");
 }
 
 }  // namespace
@@ -86,21 +78,29 @@ std::string recover(Session& session, const Request& /*request*/) {
     const Tree& tree = session.tree();
     const Fd publication = tree.lock(Tree::Lock::publication, Tree::Share::exclusive, 1000);
     const Fd removal = tree.lock(Tree::Lock::removal, Tree::Share::exclusive);
-    Done done;
+    std::uint64_t completed = 0;
+    std::uint64_t removed = 0;
+    std::uint64_t resealed = 0;
+    std::uint64_t orphans = 0;
     for (const std::string& stem : inventory(tree).stems) {
+        Done done;
         try {
             recover_one(session, stem, done);
         } catch (const Failure&) {
             // A disk that is full, or a file that cannot be read, keeps nothing else from being
             // recovered, and no run from beginning.
-            ++done.orphans;
+            done.orphan = true;
         }
+        if (done.completed || done.resealed || !done.removed.empty()) {
+            say(session, stem, done);
+        }
+        completed += done.completed ? 1 : 0;
+        removed += done.removed.size();
+        resealed += done.resealed ? 1 : 0;
+        orphans += done.orphan ? 1 : 0;
     }
-    if (!done.completed.empty() || !done.removed.empty() || !done.resealed.empty()) {
-        say(session, done);
-    }
-    return field("completed", done.completed.size()) + field("removed", done.removed.size()) +
-           field("resealed", done.resealed.size()) + field("orphans", done.orphans);
+    return field("completed", completed) + field("removed", removed) + field("resealed", resealed) +
+           field("orphans", orphans);
 }
 
 }  // namespace immbackup::vault

@@ -42,7 +42,7 @@ def refused(code, words, role, verb, **keys):
 
 def state_of(stem):
     with Vault([HELPER]) as v:
-        return [i for w, i in v.list(stem=stem)][0]['state']
+        return next((i['state'] for _, i in v.list(stem=stem)), None)
 
 
 def append(body=b'{}'):
@@ -129,7 +129,7 @@ def clock_rules():
     assert ask('client', 'status')['clock'] == 'waiting'
     refused('permission', 'restarted', 'client', 'purge', stem=stem)
     ask('root', 'accept-clock', actor='root')
-    for text in ('', 'nonsense\n'):
+    for text in ('', 'nonsense\n', 'x' * 5000):
         with open(CLOCK, 'w') as f:
             f.write(text)
         refused('permission', 'restarted', 'client', 'purge', stem=stem)
@@ -244,7 +244,7 @@ def versions():
     # A date that nobody can read is not over, and keeps neither list nor recovery nor status from all else.
     stem, _ = put(database='c')
     extension = '%s/records/%s.extended.1' % (ROOT, stem)
-    for text in ('2 retain_until=1970-01-01T00:00:00.000Z\n', '2 ' + 'x' * 10000 + '\n', '', 'nonsense'):
+    for text in ('2 retain_until=1970-01-01T00:00:00.000Z\n', '2 ' + 'x' * 10000 + '\n', '', '\n', 'nonsense'):
         with open(extension, 'w') as f:
             f.write(text)
         time.sleep(1.2)
@@ -289,6 +289,33 @@ def recovery_goes_on():
         assert states['20260118T235959Z.k'] == 'unknown' and states[stems[1]] == 'sealed', states
         v.ask('status', full=1)
     os.rmdir(ROOT + '/active/20260118T235959Z.k.sql.gz')
+
+
+def parts_of_artifacts():
+    """What was cut off before it was sealed is removed, each with a record of its own; but not what somebody holds."""
+    stems = [put(database=d)[0] for d in 'mno']
+    for stem in stems:
+        for path in glob.glob('%s/active/%s*' % (ROOT, stem)) + ['%s/records/%s.sealed' % (ROOT, stem)]:
+            subprocess.run(['chattr', '-i', path], check=True)
+        os.unlink('%s/records/%s.sealed' % (ROOT, stem))
+        os.unlink('%s/active/%s.sql.gz.manifest.json' % (ROOT, stem))
+    ask('client', 'hold', stem=stems[1], actor='me')
+
+    def recover():
+        with open(LOG) as f:
+            before = len(f.readlines())
+        answer = ask('client', 'recover')
+        with open(LOG) as f:
+            records = [json.loads(line) for line in f.readlines()[before:]]
+        assert all(r['event'] == 'sweep' and r['origin'] == 'vault' for r in records), records
+        return answer, [sorted(f['file'] for f in r['body']['removed']) for r in records]
+    files = [['active/%s.sql.gz' % s, 'active/%s.sql.gz.sha256' % s] for s in stems]
+    answer, removed = recover()
+    assert answer['removed'] == '4' and removed == [files[0], files[2]], (answer, removed)
+    assert [state_of(s) for s in stems] == [None, 'orphan', None]
+    ask('operator', 'release', stem=stems[1], actor='op')
+    answer, removed = recover()
+    assert answer['removed'] == '2' and removed == [files[1]], (answer, removed)
 
 
 def large_streams():
@@ -385,6 +412,13 @@ def newest():
         refused('permission', 'newest 2', 'client', 'purge', stem=stem)
     ask('client', 'purge', stem=stems[0])
     refused('permission', 'newest 2', 'client', 'purge', stem=stems[1])
+    # One that only lacks its attestation is a backup as well.
+    attestation = '%s/records/%s.sealed' % (ROOT, stems[2])
+    subprocess.run(['chattr', '-i', attestation], check=True)
+    os.unlink(attestation)
+    assert state_of(stems[2]) == 'unattested'
+    refused('permission', 'newest 2', 'client', 'purge', stem=stems[2])
+    assert ask('client', 'recover')['completed'] == '1'
     configure('keep_newest = 0')
     for stem in stems[1:]:
         ask('client', 'purge', stem=stem)
@@ -409,7 +443,7 @@ def a_shorter_configuration():
 with Vault([HELPER]) as v:
     v.append('instance_created', b'{"instance":"x"}')
 put()
-for rule in (clock_rules, holds, extensions, versions, recovery_goes_on, large_streams, cut_off_removals, quotas, newest, full_disk, a_shorter_configuration, whole_record_without_newline, torn_lines):
+for rule in (clock_rules, holds, extensions, versions, recovery_goes_on, parts_of_artifacts, large_streams, cut_off_removals, quotas, newest, full_disk, a_shorter_configuration, whole_record_without_newline, torn_lines):
     rule()
     print(rule.__name__, flush=True)
 print('all rules hold')
