@@ -85,14 +85,18 @@ for fs in "${FILE_SYSTEMS[@]}"; do
 done
 # As in a container without the capability: the other user alone has to hold.
 aside container "$LAB/ext4/container" 1 "$WORK/attack" "$HELPER" "$LAB/ext4/container" dac
-# Of its own, since they fill it.
-make_fs ext4 rules >/dev/null 2>&1
-aside rules "$LAB/rules/vault" 0 python3 "$WORK/rules.py" "$HELPER" "$LAB/rules/vault"
+# On file systems of their own, since one of them is filled.
+for rules in rules seals; do
+    make_fs ext4 "$rules" >/dev/null 2>&1
+    aside "$rules" "$LAB/$rules/vault" 0 python3 "$WORK/$rules.py" "$HELPER" "$LAB/$rules/vault"
+done
 wait
 for fs in "${FILE_SYSTEMS[@]}"; do after_attack "$fs" "$LAB/$fs" vault; done
 after_attack container "$LAB/ext4/container" vault-dac
 show rules
-ok 'the rules for dates, clocks, holds, quotas, versions and torn logs hold' grep -qx 'all rules hold' "$WORK/rules.out"
+ok 'the rules for clocks, holds, quotas, streams and torn logs hold' grep -qx 'all rules hold' "$WORK/rules.out"
+show seals
+ok 'the rules for dates, seals, versions, parts and the newest hold' grep -qx 'all rules hold' "$WORK/seals.out"
 # The attempts are such that they can succeed.
 control=$(as_client python3 "$WORK/attack.py" control "$LAB/ext4" "$WORK" | tail -n 1)
 ok "control: against a file of the attacker's own, $control" test "$(sed 's/.*, \([0-9]*\) .*/\1/' <<<"$control")" -gt 15

@@ -8,6 +8,7 @@
 #include "core/clock_state.h"
 #include "vault/chain.h"
 #include "vault/clock.h"
+#include "vault/digest.h"
 #include "vault/failure.h"
 
 namespace immbackup {
