@@ -20,11 +20,11 @@ namespace immbackup::vault {
 
 namespace {
 
-// Keeps CAP_LINUX_IMMUTABLE in the permitted set where it is there, effective only as asked, and
+// Keeps CAP_LINUX_IMMUTABLE in the permitted set where it is `kept`, effective only as asked, and
 // nothing else in any set.
-void set_capabilities(bool effective) {
+void set_capabilities(bool kept, bool effective) {
     constexpr cap_value_t kOnly[] = {CAP_LINUX_IMMUTABLE};
-    const bool permitted = has_immutable_capability();
+    const bool permitted = kept && has_immutable_capability();
     cap_t wanted = cap_init();
     const bool done =
         wanted != nullptr &&
@@ -120,7 +120,7 @@ Caller caller_by_socket(int socket) {
 bool become(uid_t user, gid_t group) {
     const bool root = ::geteuid() == 0;
     if (!root && ::geteuid() != user) {
-        set_capabilities(false);
+        set_capabilities(false, false);
         return false;
     }
     // The permitted set survives the change of uids, to be cut down at once.
@@ -131,7 +131,7 @@ bool become(uid_t user, gid_t group) {
     if (!done) {
         ::_exit(1);
     }
-    set_capabilities(false);
+    set_capabilities(true, false);
     static_cast<void>(::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
     uid_t real = 0;
     uid_t effective = 0;
@@ -156,11 +156,11 @@ bool has_immutable_capability() {
 }
 
 Immutable::Immutable() {
-    set_capabilities(true);
+    set_capabilities(true, true);
 }
 
 Immutable::~Immutable() {
-    set_capabilities(false);
+    set_capabilities(true, false);
 }
 
 }  // namespace immbackup::vault

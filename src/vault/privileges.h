@@ -30,7 +30,7 @@ Caller caller_by_socket(int socket);
 // Takes `user` for real, effective and saved uid. From uid 0 the groups become `group` alone.
 // Afterwards nobody but root and `user` can signal this process, and it holds no capability but
 // CAP_LINUX_IMMUTABLE, in its permitted set, where it had it. False where it is neither root nor
-// set-uid to `user`; then only the capabilities are gone.
+// set-uid to `user`; then all capabilities are gone, and nothing else is changed.
 bool become(uid_t user, gid_t group);
 
 bool has_immutable_capability();
