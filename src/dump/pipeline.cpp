@@ -188,6 +188,7 @@ void DumpRun::wait() {
 void DumpRun::read_stdout() {
     Fd& pipe = child_->stdout_pipe();
     bool any = false;
+    bool ended = false;
     // Several times, but with a look at the others before a fast writer's next megabyte.
     for (std::size_t rounds = 0; pipe && rounds < kPipeSize / kReadSize; ++rounds) {
         const std::size_t allowed = limit_.allowed(monotonic_ms());
@@ -202,9 +203,11 @@ void DumpRun::read_stdout() {
         if (count > 0) {
             take(room.first(static_cast<std::size_t>(count)));
             any = true;
-        } else if (count == 0 || (errno == EAGAIN && idle_ && child_->poll())) {
+        } else if (count == 0 || (errno == EAGAIN && ended)) {
             // A pipe that somebody else holds open after the program's end has ended as well.
             end_stdout();
+        } else if (errno == EAGAIN && idle_ && child_->poll()) {
+            ended = true;  // what it wrote last may have come since, and is all there now
         } else if (errno == EAGAIN) {
             // Where nothing came in a moment, the next byte may be long in coming.
             until_ = any && large_pipe_ ? Until::filled : Until::readable;

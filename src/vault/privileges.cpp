@@ -20,8 +20,8 @@ namespace immbackup::vault {
 
 namespace {
 
-// Keeps CAP_LINUX_IMMUTABLE in the permitted set where it is `kept`, effective only as asked, and
-// nothing else in any set.
+// Keeps CAP_LINUX_IMMUTABLE in the permitted set where it is there and `kept`, effective only as
+// asked, and nothing else in any set.
 void set_capabilities(bool kept, bool effective) {
     constexpr cap_value_t kOnly[] = {CAP_LINUX_IMMUTABLE};
     const bool permitted = kept && has_immutable_capability();
@@ -120,7 +120,6 @@ Caller caller_by_socket(int socket) {
 bool become(uid_t user, gid_t group) {
     const bool root = ::geteuid() == 0;
     if (!root && ::geteuid() != user) {
-        set_capabilities(false, false);
         return false;
     }
     // The permitted set survives the change of uids, to be cut down at once.
@@ -153,6 +152,10 @@ bool has_immutable_capability() {
         have != nullptr && cap_get_flag(have, CAP_LINUX_IMMUTABLE, CAP_PERMITTED, &permitted) == 0;
     cap_free(have);
     return known && permitted == CAP_SET;
+}
+
+void drop_capabilities() {
+    set_capabilities(false, false);
 }
 
 Immutable::Immutable() {

@@ -30,8 +30,10 @@ Caller caller_by_socket(int socket);
 // Takes `user` for real, effective and saved uid. From uid 0 the groups become `group` alone.
 // Afterwards nobody but root and `user` can signal this process, and it holds no capability but
 // CAP_LINUX_IMMUTABLE, in its permitted set, where it had it. False where it is neither root nor
-// set-uid to `user`; then all capabilities are gone, and nothing else is changed.
+// set-uid to `user`; then nothing is changed.
 bool become(uid_t user, gid_t group);
+// All of them, for good.
+void drop_capabilities();
 
 bool has_immutable_capability();
 // While it lives the capability is effective, where it is there at all.

@@ -62,6 +62,9 @@ void recover_one(const Session& session, const std::string& stem, Done& done) {
 
 // A record for each: what was done is told, whatever comes between that and the next.
 void say(const Session& session, const std::string& stem, const Done& done) {
+    if (!done.completed && !done.resealed && done.removed.empty()) {
+        return;
+    }
     std::string removed;
     for (const auto& [name, bytes] : done.removed) {
         removed += (removed.empty() ? "{" : ",{") + member("file", "active/" + name) + ',' +
@@ -82,6 +85,7 @@ std::string recover(Session& session, const Request& /*request*/) {
     std::uint64_t removed = 0;
     std::uint64_t resealed = 0;
     std::uint64_t orphans = 0;
+    std::optional<Failure> unsaid;
     for (const std::string& stem : inventory(tree).stems) {
         Done done;
         try {
@@ -91,13 +95,18 @@ std::string recover(Session& session, const Request& /*request*/) {
             // recovered, and no run from beginning.
             done.orphan = true;
         }
-        if (done.completed || done.resealed || !done.removed.empty()) {
+        try {
             say(session, stem, done);
+        } catch (const Failure& failure) {
+            unsaid = failure;  // told when all is done that can be
         }
         completed += done.completed ? 1 : 0;
         removed += done.removed.size();
         resealed += done.resealed ? 1 : 0;
         orphans += done.orphan ? 1 : 0;
+    }
+    if (unsaid) {
+        throw *unsaid;
     }
     return field("completed", completed) + field("removed", removed) + field("resealed", resealed) +
            field("orphans", orphans);

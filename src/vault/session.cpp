@@ -60,6 +60,7 @@ Session::Session(int in, int out, Caller caller, const std::string& config_path)
         open(config_path);
     } catch (const Failure& failure) {
         unusable_ = failure;
+        drop_capabilities();
     }
 }
 

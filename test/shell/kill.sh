@@ -16,7 +16,7 @@ scheduler_pid() { q "SELECT pid FROM pg_stat_activity WHERE backend_type = 'immb
 # Another process than before: what the one that ends says of itself may still stand.
 started_again() {  # PID
     local pid
-    pid=$(scheduler_pid 2>/dev/null) && [ -n "$pid" ] && [ "$pid" != "$1" ]
+    pid=$(scheduler_pid 2>/dev/null) && [ -n "$pid" ] && [ -n "$1" ] && [ "$pid" != "$1" ]
 }
 # What must hold after each: recovered, sound, and able to take a good run.
 recovered() {

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from client import Refused, Vault, stamp
-from lab import CLOCK, HELPER, LOG, ROLES, ROOT, append, ask, configure, flag, number, put, refused, state_of
+from lab import CLOCK, CONF, HELPER, LOG, ROLES, ROOT, append, ask, configure, flag, number, put, refused, state_of
 
 
 def torn_lines():
@@ -65,12 +65,16 @@ def no_set_uid():
     shutil.copyfile(HELPER, copy)
     os.chmod(copy, 0o755)
     subprocess.run(['setcap', 'cap_linux_immutable+p', copy], check=True)
-    with Vault(ROLES['client'] + [copy]) as v:
-        answer = v.ask('status')
-        assert answer['level'] == 'none' and 'does not run as' in answer['reason'], answer
-        with open('/proc/%d/status' % v.child.pid) as f:
-            held = [line.split()[1] for line in f if line.startswith('CapPrm')]
-        assert int(held[0], 16) == 0, held
+    for reason in ('does not run as', 'vault.conf'):
+        with Vault(ROLES['client'] + [copy]) as v:
+            answer = v.ask('status')
+            assert answer['level'] == 'none' and reason in answer['reason'], answer
+            with open('/proc/%d/status' % v.child.pid) as f:
+                held = [line.split()[1] for line in f if line.startswith('CapPrm')]
+            assert int(held[0], 16) == 0, held
+        if os.path.exists(CONF):
+            os.rename(CONF, CONF + '.away')
+    os.rename(CONF + '.away', CONF)
     os.unlink(copy)
 
 
