@@ -129,6 +129,7 @@ is 'service: whoever calls reaches its socket' "$(stat -c %a "$LAB/pod/vault.soc
 is 'service: whose mode it has from birth, since names can be exchanged' "$(cut -d'(' -f1 "$WORK/modes")" bind
 is 'service: as the vault user for good' "$(ps -o euid=,ruid=,suid= -p $SERVICE | xargs)" '63411 63411 63411'
 is 'service: with one capability' "$(sed -n 's/^CapPrm:\t0*//p' "/proc/$SERVICE/status")" 200
+is 'service: and its group alone' "$(sed -n 's/^Groups:\t//p' "/proc/$SERVICE/status" | xargs)" 63411
 ok 'service: and serves' as_client python3 "$WORK/after_date.py" "$LAB/pod/vault.sock"
 stop_service
 
@@ -150,10 +151,20 @@ chown postgres "$LAB/ext4"; bad_ground 'a root of somebody else is refused' 'doe
 chmod 1777 "$LAB"; bad_ground 'a sticky parent is refused' 'written by others'; chmod 0755 "$LAB"
 mv "$LAB/ext4/active" "$LAB/ext4/a"; ln -s a "$LAB/ext4/active"; bad_ground 'a symbolic link is refused' 'open the vault.s folder'
 rm "$LAB/ext4/active"; mv "$LAB/ext4/a" "$LAB/ext4/active"
+chmod 2770 "$LAB/ext4/active"; bad_ground 'a folder that its group can write is refused' 'owner, group and mode'; chmod 2750 "$LAB/ext4/active"
 chown postgres /etc/immbackup/vault.conf; bad_ground 'a configuration of somebody else is refused' 'does not belong to root'
 chown root /etc/immbackup/vault.conf; chmod o+w /etc/immbackup/vault.conf; bad_ground 'or one that others can write' 'written by others'
 make_vault "$LAB/ext4" 'colour = red'; bad_ground 'an unknown key is refused' 'line 3'
+make_vault "$LAB/ext4" 'user = postgres'; bad_ground "so is the client for the vault's user" "neither root nor the client's"
 rm /etc/immbackup/vault.conf; bad_ground 'so is none' 'vault.conf'
+
+# The flag on an overlay is an attribute of the overlay, and none of the file below it.
+install -d "$LAB/ext4/over/low" "$LAB/ext4/over/up" "$LAB/ext4/over/work" "$LAB/overlay"
+mount -t overlay overlay -o "lowerdir=$LAB/ext4/over/low,upperdir=$LAB/ext4/over/up,workdir=$LAB/ext4/over/work" "$LAB/overlay"
+make_vault "$LAB/overlay"
+ok 'on an overlay it says that it has no flag' grep -qE '^vault-dac an overlay' <(as_client python3 -c 'import sys; sys.path.insert(0, sys.argv[1]); from client import *
+with Vault(sys.argv[2]) as v: s = v.ask("status"); print(s["level"], s.get("reason"))' "$WORK" "$HELPER" 2>&1)
+umount "$LAB/overlay"
 
 # What it did not seal, it does not remove: a copy without attributes and flags may be all that somebody has left.
 make_vault "$LAB/ext4/faults"

@@ -5,6 +5,7 @@ import glob
 import hashlib
 import json
 import os
+import pwd
 import shutil
 import subprocess
 import time
@@ -57,6 +58,30 @@ def whole_record_without_newline():
     with open(LOG, 'rb') as f:
         after = f.read().splitlines()
     assert after[:-1] == lines and answer['hash'].encode() in after[-1]
+
+
+def what_a_caller_prepared():
+    """Nothing of it is left when the helper speaks."""
+    run = ROLES['client'] + ['prlimit', '--core=1000000:1000000', HELPER]
+    with open(ROOT + '/extra', 'w') as extra:
+        with Vault(run, pass_fds=(extra.fileno(),), umask=0, cwd=ROOT) as v:
+            v.ask('status')
+            proc = '/proc/%d/' % v.child.pid
+            with open(proc + 'status') as f:
+                status = dict(line.rstrip('\n').split(':\t', 1) for line in f if ':\t' in line)
+            with open(proc + 'limits') as f:
+                core = [line.split()[4:6] for line in f if line.startswith('Max core file size')]
+            assert set(status['Uid'].split()) == {str(pwd.getpwnam('immvault').pw_uid)}, status['Uid']
+            assert int(status['CapPrm'], 16) == 1 << 9 and int(status['CapEff'], 16) == 0, status['CapPrm']
+            assert status['NoNewPrivs'] == '1' and status['Umask'] == '0077', status
+            assert all(int(status['SigBlk'], 16) >> (s - 1) & 1 for s in (1, 2, 13, 14, 15, 25)), status['SigBlk']
+            assert core == [['0', '0']] and os.readlink(proc + 'cwd') == '/', core
+            assert os.stat(proc + 'environ').st_uid == 0  # not dumpable
+            assert extra.name not in [os.readlink(proc + 'fd/' + fd) for fd in os.listdir(proc + 'fd')]
+    os.unlink(extra.name)
+    # Nor does a caller say where the configuration is.
+    serve = [HELPER, 'serve', '--socket', '/tmp/immbackup-vault.test', '--config', CONF]
+    assert subprocess.run(ROLES['client'] + serve, stderr=subprocess.DEVNULL, timeout=20).returncode == 2
 
 
 def no_set_uid():
@@ -210,6 +235,15 @@ def holds():
     refused('permission', 'held', 'client', 'purge', stem=stem)
     refused('permission', 'may not', 'client', 'release', stem=stem, actor='me')
     refused('permission', 'may not', 'operator', 'purge', stem=stem)
+    # Who cannot lift its flag does not say that it is released.
+    size = os.path.getsize(LOG)
+    with Vault(ROLES['operator'] + ['--bounding-set', '-linux_immutable', HELPER]) as v:
+        try:
+            v.ask('release', stem=stem, actor='op')
+            raise AssertionError('released under its flag')
+        except Refused as error:
+            assert error.code == 'permission' and 'cannot be lifted' in error.message, error
+    assert os.path.getsize(LOG) == size
     assert ask('operator', 'release', stem=stem, actor='op')['changed'] == '1'
     assert ask('operator', 'release', stem=stem, actor='op')['changed'] == '0'
     ask('client', 'purge', stem=stem)
@@ -351,7 +385,7 @@ for event, code in (('tried', 'audit'), ('instance_created', None), ('instance_c
     except Refused as error:
         assert error.code == code, error
 put()
-for rule in (clock_rules, holds, recovery_goes_on, large_streams, cut_off_removals, quotas, full_disk, a_shorter_configuration, whole_record_without_newline, torn_lines, a_changed_line_behind_a_torn_one, a_log_of_somebody_else, no_set_uid):
+for rule in (clock_rules, holds, recovery_goes_on, large_streams, cut_off_removals, quotas, full_disk, a_shorter_configuration, whole_record_without_newline, torn_lines, a_changed_line_behind_a_torn_one, a_log_of_somebody_else, what_a_caller_prepared, no_set_uid):
     rule()
     print(rule.__name__, flush=True)
 print('all rules hold')

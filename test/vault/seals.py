@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """seals.py HELPER ROOT: what a seal has to be so that its artifact can be purged, lengthened, counted or recovered. Run as
 root, which alone can make it something else."""
+import fcntl
 import glob
 import json
 import os
@@ -75,6 +76,22 @@ def lost_flags():
         last = [json.loads(line) for line in f.readlines()[-2:]]
     assert [(r['event'], r['origin'], r['body']['artifact']) for r in last] == [
         ('prune_intended', 'vault', stem), ('artifact_pruned', 'vault', stem)], last
+
+
+def locks():
+    """Nothing is removed while something is recovered or removed, and nothing recovered while something is published."""
+    stem, _ = put(database='u')
+    time.sleep(1.2)
+    publication, removal = 1, 2
+    with open(ROOT + '/records/lock', 'r+b') as f:
+        fcntl.lockf(f, fcntl.LOCK_SH, 1, publication)
+        refused('busy', 'in use', 'client', 'recover')
+        fcntl.lockf(f, fcntl.LOCK_EX, 1, publication)
+        refused('busy', 'in use', 'client', 'purge', stem=stem)
+        fcntl.lockf(f, fcntl.LOCK_UN, 1, publication)
+        fcntl.lockf(f, fcntl.LOCK_EX, 1, removal)
+        refused('busy', 'in use', 'client', 'purge', stem=stem)
+    ask('client', 'purge', stem=stem)
 
 
 def names():
@@ -225,7 +242,7 @@ def newest():
 
 with Vault([HELPER]) as v:
     v.append('instance_created', b'{"instance":"x"}')
-for rule in (names, records_of_others, lost_flags, extensions, versions, parts_of_artifacts, newest):
+for rule in (names, records_of_others, lost_flags, locks, extensions, versions, parts_of_artifacts, newest):
     rule()
     print(rule.__name__, flush=True)
 print('all rules hold')
