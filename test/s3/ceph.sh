@@ -141,7 +141,7 @@ osd_crush_chooseleaf_type = 0
 $([ -z "$CEPH_ROOT" ] || printf '%s\n' "plugin_dir = $LIBRARIES/ceph" "osd_class_dir = $LIBRARIES/rados-classes" "erasure_code_dir = $LIBRARIES/ceph/erasure-code")
 [mon]
 mon_data = $DIR/mon
-# Not in percent of a disk, on whose last gigabytes it does well.
+# In percent of the disk: as late as can be said. It ends there, which "start" tells.
 mon_data_avail_crit = 0
 mon_data_avail_warn = 0
 paxos_propose_interval = 0.02

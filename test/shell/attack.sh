@@ -132,6 +132,9 @@ is 'service: with one capability' "$(sed -n 's/^CapPrm:\t0*//p' "/proc/$SERVICE/
 is 'service: and its group alone' "$(sed -n 's/^Groups:\t//p' "/proc/$SERVICE/status" | xargs)" 63411
 ok 'service: and serves' as_client python3 "$WORK/after_date.py" "$LAB/pod/vault.sock"
 stop_service
+install -m 0644 /dev/null "$LAB/pod/file"
+fails 'service: it listens where nothing else is' 1 'listen on' timeout 20 "$HELPER" serve --socket "$LAB/pod/file"
+ok 'service: and takes nothing away for that' test -f "$LAB/pod/file"
 
 wait "$FAULTS"
 show faults

@@ -162,6 +162,9 @@ TEST(VaultClock, SaysWhatCoreSays) {
             const std::string helper = both.helper_says(boot, monotonic, wall);
             EXPECT_EQ(helper.empty(), core.empty())
                 << history << ' ' << i << ": " << helper << " / " << core;
+            // Who cannot be told apart from a restarted machine is not trusted.
+            EXPECT_FALSE(both.core_says("", monotonic, wall).empty());
+            EXPECT_FALSE(both.helper_says("", monotonic, wall).empty());
             EXPECT_EQ(both.helper.drift, both.core.fields().drift_ms) << history << ' ' << i;
             EXPECT_EQ(both.helper.jumped, both.core.fields().jumped_ms) << history << ' ' << i;
             EXPECT_EQ(both.helper.steady, static_cast<vault::Millis>(both.core.fields().steady_ms))

@@ -85,11 +85,17 @@ def what_a_caller_prepared():
 
 
 def no_set_uid():
-    """The capability alone makes nobody the vault's user, and does not stay."""
+    """The capability alone makes nobody the vault's user, and does not stay; and set-uid root is nothing at all."""
     copy = HELPER + '.plain'
     shutil.copyfile(HELPER, copy)
     os.chmod(copy, 0o755)
     subprocess.run(['setcap', 'cap_linux_immutable+p', copy], check=True)
+    as_root = HELPER + '.root'
+    shutil.copyfile(HELPER, as_root)
+    os.chmod(as_root, 0o4755)
+    done = subprocess.run(ROLES['client'] + [as_root], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    assert done.returncode == 1 and not done.stdout, done
+    os.unlink(as_root)
     for reason in ('does not run as', 'vault.conf'):
         with Vault(ROLES['client'] + [copy]) as v:
             answer = v.ask('status')
