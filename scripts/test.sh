@@ -217,9 +217,8 @@ for name in "${wanted[@]}"; do
 done
 install_packages "${TEST_PACKAGES[@]}" || { echo "packages could not be installed" >&2; exit 1; }
 # Measured: 6 GB beside the packages. A server without space fails in ways that do not look like it.
-for place in . "$LOGS"; do
-    free=$(($(df --output=avail -k "$place" | tail -n 1) / 1024 / 1024))
-    [ "$free" -ge 8 ] || echo "warning: only $free GB are free at $(df --output=target "$place" | tail -n 1); all suites together take up to 6 GB"
+df --output=avail,target -k . "${TMPDIR:-/tmp}" | tail -n +2 | sort -u | while read -r free place; do
+    [ "$free" -ge $((8 * 1024 * 1024)) ] || echo "warning: only $((free / 1024)) MB are free at $place; all suites together take up to 6 GB"
 done
 is_wanted() { case " ${wanted[*]} " in *" $1 "*) ;; *) return 1 ;; esac; }
 wanted_of() { for name in "$@"; do if is_wanted "$name"; then echo "$name"; fi; done; }
